@@ -1,0 +1,226 @@
+//! Strings and lists that many objects share, stored once.
+//!
+//! A cluster of 150,000 Pods has a few thousand distinct node names, namespaces and label sets. Each distinct
+//! value lives in a process-wide table; handles are reference counted and compare by pointer. Values that
+//! nobody holds any more are swept when a table has doubled since its last sweep, so the table stays
+//! proportional to what is in use and the cost of sweeping is constant per insertion.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use parking_lot::Mutex;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+const SHARDS: usize = 16;
+const FIRST_SWEEP: usize = 1024;
+
+/// A table of shared values of one kind.
+pub(crate) struct Table<T: ?Sized> {
+    hasher: DefaultHashBuilder,
+    shards: [Mutex<Shard<T>>; SHARDS],
+}
+
+struct Shard<T: ?Sized> {
+    values: HashTable<Arc<T>>,
+    sweep_at: usize,
+}
+
+impl<T> Table<T>
+where
+    T: ?Sized + Eq + Hash,
+{
+    pub(crate) fn new() -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            shards: std::array::from_fn(|_| {
+                Mutex::new(Shard { values: HashTable::new(), sweep_at: FIRST_SWEEP })
+            }),
+        }
+    }
+
+    /// The one shared copy of `value`.
+    pub(crate) fn intern<V>(&self, value: V) -> Arc<T>
+    where
+        V: Borrow<T> + Into<Arc<T>>,
+    {
+        let hash = self.hasher.hash_one(value.borrow());
+        let shard = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
+        let mut shard = self.shards[shard].lock();
+        if let Some(shared) = shard.values.find(hash, |known| **known == *value.borrow()) {
+            return Arc::clone(shared);
+        }
+        if shard.values.len() >= shard.sweep_at {
+            // A count of one means that only the table holds the value; no new handle can appear, because
+            // handles come from a clone of an existing one or from this table, which is locked.
+            shard.values.retain(|known| Arc::strong_count(known) > 1);
+            shard.sweep_at = (shard.values.len() * 2).max(FIRST_SWEEP);
+            let hasher = &self.hasher;
+            shard.values.shrink_to_fit(|known| hasher.hash_one(&**known));
+        }
+        let added: Arc<T> = value.into();
+        let hasher = &self.hasher;
+        shard.values.insert_unique(hash, Arc::clone(&added), |known| hasher.hash_one(&**known));
+        added
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().values.len()).sum()
+    }
+}
+
+static STRINGS: LazyLock<Table<str>> = LazyLock::new(Table::new);
+
+/// An interned string: 16 bytes, cloned by counting, compared and hashed by pointer, ordered by content.
+#[derive(Clone)]
+pub struct Istr(Arc<str>);
+
+impl Istr {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Istr {
+    fn from(text: &str) -> Self {
+        Self(STRINGS.intern(text))
+    }
+}
+
+impl From<String> for Istr {
+    fn from(text: String) -> Self {
+        Self(STRINGS.intern(text))
+    }
+}
+
+impl Default for Istr {
+    fn default() -> Self {
+        Self::from("")
+    }
+}
+
+impl Deref for Istr {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Istr {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Istr {}
+
+impl Hash for Istr {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).cast::<u8>().hash(state);
+    }
+}
+
+impl PartialOrd for Istr {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Istr {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self == other { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
+
+impl PartialEq<str> for Istr {
+    fn eq(&self, other: &str) -> bool {
+        &*self.0 == other
+    }
+}
+
+impl PartialEq<&str> for Istr {
+    fn eq(&self, other: &&str) -> bool {
+        &*self.0 == *other
+    }
+}
+
+impl fmt::Debug for Istr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl fmt::Display for Istr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Istr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Istr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Istr;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Istr, E> {
+                Ok(Istr::from(text))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_texts_share_one_copy() {
+        let first = Istr::from("node-1");
+        let second = Istr::from(String::from("node-1"));
+        assert_eq!(first, second);
+        assert!(Arc::ptr_eq(&first.0, &second.0));
+        assert_ne!(first, Istr::from("node-2"));
+    }
+
+    #[test]
+    fn order_is_by_content() {
+        let mut names = [Istr::from("b"), Istr::from("a"), Istr::from("c")];
+        names.sort();
+        assert_eq!(names.map(|name| name.to_string()), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn values_that_nobody_holds_are_swept() {
+        let table: Table<str> = Table::new();
+        let kept: Vec<_> = (0..100).map(|n| table.intern(format!("kept-{n}"))).collect();
+        for n in 0..1_000_000 {
+            table.intern(format!("gone-{n}"));
+        }
+        assert!(table.len() < SHARDS * FIRST_SWEEP + kept.len(), "{} values left", table.len());
+        for (n, value) in kept.iter().enumerate() {
+            assert!(Arc::ptr_eq(value, &table.intern(format!("kept-{n}"))));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Lean records of the Kubernetes objects that Fairlead watches.
+//!
+//! A record names only the fields that the controllers use; everything else is skipped while the JSON is
+//! parsed and never allocated. Strings, label sets and port sets that many objects share are stored once
+//! ([`intern`]). A record is what was *observed*: it is never written back. What is written is built from
+//! the desired state plus the parts of the old object that a rewrite must preserve (see [`Slice`]).
+//!
+//! ```text
+//! JSON of a watch event ── serde ──▶ record (Pod, Node, Service, Slice) ── Arc ──▶ informer, planners
+//! ```
+//!
+//! The crate is pure: no client, no clock, no async.
+
+pub mod address;
+mod identity;
+pub mod intern;
+mod labels;
+mod node;
+mod pod;
+mod port;
+mod record;
+mod service;
+mod slice;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use address::Family;
+pub use identity::{ObjectKey, ResourceVersion, Uid};
+pub use intern::Istr;
+pub use labels::Labels;
+pub use node::Node;
+pub use pod::{ContainerPort, Phase, Pod};
+pub use port::{EndpointPort, PortSet, Protocol};
+pub use record::{Record, Resource};
+pub use service::{ClusterIp, Service, ServicePort, ServiceType, TargetPort};
+pub use slice::{
+    AddressType, Addresses, Conditions, Endpoint, Hints, ObjectRef, OwnerReference, Slice, TargetRef,
+};

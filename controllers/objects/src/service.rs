@@ -1,0 +1,294 @@
+//! Services.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use smallvec::SmallVec;
+
+use crate::address::{Family, parse_lenient};
+use crate::record::{Record, Resource};
+use crate::{Istr, Labels, ObjectKey, Protocol, ResourceVersion, Uid};
+
+/// `spec.type`, as far as endpoints care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ServiceType {
+    /// ClusterIP, NodePort or LoadBalancer: endpoints are the Pods of the selector.
+    #[default]
+    Cluster,
+    /// ExternalName: a DNS alias without endpoints.
+    ExternalName,
+}
+
+/// `spec.clusterIP`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ClusterIp {
+    /// Empty: not allocated.
+    #[default]
+    Unset,
+    /// `None`: headless on purpose.
+    None,
+    /// An address.
+    Address(IpAddr),
+}
+
+/// `targetPort`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetPort {
+    /// A number, used as it is, even if no container declares it.
+    Number(i32),
+    /// The name of a container port, looked up in each Pod.
+    Name(Istr),
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Name, empty for the unnamed port.
+    pub name: Istr,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Application protocol.
+    pub app_protocol: Option<Istr>,
+    /// Where the Pods listen; the Service's own port number where nothing is said.
+    pub target: TargetPort,
+}
+
+/// What endpoints need of a Service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "wire::Service")]
+pub struct Service {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// UID.
+    pub uid: Uid,
+    /// Version.
+    pub version: ResourceVersion,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// Is `metadata.deletionTimestamp` set?
+    pub terminating: bool,
+    /// Labels.
+    pub labels: Labels,
+    /// Type.
+    pub kind: ServiceType,
+    /// Selector. The API drops an empty one, so `None` also stands for `{}`.
+    pub selector: Option<Labels>,
+    /// Cluster IP.
+    pub cluster_ip: ClusterIp,
+    /// `spec.ipFamilies`; may be empty in watch events of Services older than dual stack.
+    pub ip_families: SmallVec<[Family; 2]>,
+    /// Ports.
+    pub ports: Vec<ServicePort>,
+    /// `spec.publishNotReadyAddresses`.
+    pub publish_not_ready: bool,
+}
+
+impl Record for Service {
+    const RESOURCE: Resource =
+        Resource { group: "", version: "v1", kind: "Service", plural: "services", namespaced: true };
+
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    fn version(&self) -> &ResourceVersion {
+        &self.version
+    }
+
+    fn same_facts(&self, other: &Self) -> bool {
+        let Self {
+            key,
+            uid,
+            version: _,
+            created,
+            terminating,
+            labels,
+            kind,
+            selector,
+            cluster_ip,
+            ip_families,
+            ports,
+            publish_not_ready,
+        } = self;
+        *key == other.key
+            && *uid == other.uid
+            && *created == other.created
+            && *terminating == other.terminating
+            && *labels == other.labels
+            && *kind == other.kind
+            && *selector == other.selector
+            && *cluster_ip == other.cluster_ip
+            && *ip_families == other.ip_families
+            && *ports == other.ports
+            && *publish_not_ready == other.publish_not_ready
+    }
+}
+
+mod wire {
+    //! The parts of the JSON that are read.
+
+    use serde::Deserialize;
+
+    use super::{
+        ClusterIp, Family, Istr, Labels, ObjectKey, Protocol, ResourceVersion, ServicePort, ServiceType,
+        TargetPort, Uid, parse_lenient,
+    };
+
+    #[derive(Deserialize)]
+    pub(super) struct Service {
+        #[serde(default)]
+        metadata: Metadata,
+        #[serde(default)]
+        spec: Spec,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Metadata {
+        namespace: Istr,
+        name: Istr,
+        uid: Uid,
+        resource_version: ResourceVersion,
+        creation_timestamp: Option<Istr>,
+        deletion_timestamp: Option<serde::de::IgnoredAny>,
+        labels: Labels,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Spec {
+        #[serde(rename = "type")]
+        kind: Option<Istr>,
+        selector: Option<Labels>,
+        #[serde(rename = "clusterIP")]
+        cluster_ip: Option<Istr>,
+        ip_families: Option<Vec<Istr>>,
+        ports: Option<Vec<Port>>,
+        publish_not_ready_addresses: Option<bool>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Port {
+        #[serde(default)]
+        name: Istr,
+        #[serde(default)]
+        protocol: Protocol,
+        app_protocol: Option<Istr>,
+        #[serde(default)]
+        port: i32,
+        target_port: Option<Target>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Target {
+        Number(i32),
+        Name(Istr),
+    }
+
+    impl From<Service> for super::Service {
+        fn from(Service { metadata, spec }: Service) -> Self {
+            Self {
+                key: ObjectKey { namespace: metadata.namespace, name: metadata.name },
+                uid: metadata.uid,
+                version: metadata.resource_version,
+                created: metadata.creation_timestamp.and_then(|text| text.parse().ok()),
+                terminating: metadata.deletion_timestamp.is_some(),
+                labels: metadata.labels,
+                kind: match spec.kind.as_deref() {
+                    Some("ExternalName") => ServiceType::ExternalName,
+                    _ => ServiceType::Cluster,
+                },
+                selector: spec.selector.filter(|selector| !selector.is_empty()),
+                cluster_ip: match spec.cluster_ip.as_deref() {
+                    None | Some("") => ClusterIp::Unset,
+                    Some("None") => ClusterIp::None,
+                    Some(text) => parse_lenient(text).map_or(ClusterIp::Unset, ClusterIp::Address),
+                },
+                ip_families: spec
+                    .ip_families
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|family| match family.as_str() {
+                        "IPv4" => Some(Family::V4),
+                        "IPv6" => Some(Family::V6),
+                        _ => None,
+                    })
+                    .collect(),
+                ports: spec
+                    .ports
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|port| ServicePort {
+                        name: port.name,
+                        protocol: port.protocol,
+                        app_protocol: port.app_protocol,
+                        target: match port.target_port {
+                            Some(Target::Number(number)) if number != 0 => TargetPort::Number(number),
+                            Some(Target::Name(name)) if !name.is_empty() => TargetPort::Name(name),
+                            _ => TargetPort::Number(port.port),
+                        },
+                    })
+                    .collect(),
+                publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(json: serde_json::Value) -> Service {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn decodes_what_endpoints_need() {
+        let service = decode(serde_json::json!({
+            "metadata": {"namespace": "shop", "name": "web", "uid": "u", "labels": {"a": "b"}, "creationTimestamp": "2026-01-02T03:04:05Z"},
+            "spec": {"type": "NodePort", "selector": {"app": "web"}, "clusterIP": "10.96.0.9", "ipFamilies": ["IPv4", "IPv6"],
+                "publishNotReadyAddresses": true,
+                "ports": [{"name": "http", "port": 80, "targetPort": "web", "appProtocol": "h2c"},
+                          {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 5353},
+                          {"name": "same", "port": 90}]}
+        }));
+        assert_eq!(service.selector.as_ref().unwrap().len(), 1);
+        assert_eq!(service.cluster_ip, ClusterIp::Address("10.96.0.9".parse().unwrap()));
+        assert_eq!(service.ip_families.as_slice(), [Family::V4, Family::V6]);
+        assert_eq!(service.ports[0].target, TargetPort::Name("web".into()));
+        assert_eq!(service.ports[0].app_protocol.as_deref(), Some("h2c"));
+        assert_eq!(
+            (service.ports[1].protocol, service.ports[1].target.clone()),
+            (Protocol::Udp, TargetPort::Number(5353))
+        );
+        assert_eq!(service.ports[2].target, TargetPort::Number(90));
+        assert!(service.publish_not_ready);
+    }
+
+    #[test]
+    fn headless_external_and_selectorless_services() {
+        assert_eq!(decode(serde_json::json!({"spec": {"clusterIP": "None"}})).cluster_ip, ClusterIp::None);
+        assert_eq!(decode(serde_json::json!({"spec": {"clusterIP": ""}})).cluster_ip, ClusterIp::Unset);
+        assert_eq!(
+            decode(serde_json::json!({"spec": {"type": "ExternalName"}})).kind,
+            ServiceType::ExternalName
+        );
+        assert_eq!(decode(serde_json::json!({"spec": {"selector": {}}})).selector, None);
+        assert_eq!(decode(serde_json::json!({"spec": {}})).selector, None);
+    }
+
+    #[test]
+    fn status_changes_are_no_change() {
+        let base = serde_json::json!({"metadata": {"name": "s", "resourceVersion": "1"}, "spec": {"selector": {"a": "b"}}});
+        let mut other = base.clone();
+        other["metadata"]["resourceVersion"] = "2".into();
+        other["status"] = serde_json::json!({"loadBalancer": {"ingress": [{"ip": "198.51.100.9"}]}});
+        assert!(decode(base.clone()).same_facts(&decode(other.clone())));
+        other["spec"]["publishNotReadyAddresses"] = true.into();
+        assert!(!decode(base).same_facts(&decode(other)));
+    }
+}
