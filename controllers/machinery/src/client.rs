@@ -1,0 +1,87 @@
+//! The connection to the API server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use kube::Client;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+
+/// How to reach the API server.
+#[derive(Clone, Debug, Default)]
+pub struct ClientSettings {
+    /// A kubeconfig file; without one the Pod's ServiceAccount is used.
+    pub kubeconfig: Option<PathBuf>,
+    /// Overrides the server URL of the kubeconfig.
+    pub master: Option<http::Uri>,
+    /// What the API server's audit log and metrics should call us, for example `fairlead/0.1.0 (manager)`.
+    pub user_agent: String,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The kubeconfig file is missing, unreadable or incomplete.
+    #[error(
+        "cannot use kubeconfig {path}: {reason}; check the file, its current-context and the files that it names"
+    )]
+    Kubeconfig {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Neither a kubeconfig nor a Pod's ServiceAccount.
+    #[error("no --kubeconfig was given and this process does not run in a Pod with a ServiceAccount: {0}")]
+    InCluster(#[from] kube::config::InClusterError),
+    /// The settings were read but cannot be used, for example a broken certificate.
+    #[error("cannot set up the connection to {server}: {reason}")]
+    Setup {
+        /// Server URL.
+        server: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// A client that never resends by itself: every answer, also a bad one, goes back to the caller, which plans
+/// anew. (The default of kube would resend for minutes, long after the permit to write was checked.)
+pub async fn connect(settings: &ClientSettings) -> Result<Client, ClientError> {
+    let mut config = match &settings.kubeconfig {
+        Some(path) => {
+            let broken = |error: kube::config::KubeconfigError| ClientError::Kubeconfig {
+                path: path.display().to_string(),
+                reason: chain(&error),
+            };
+            let file = Kubeconfig::read_from(path).map_err(broken)?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(broken)?
+        }
+        None => Config::incluster()?,
+    };
+    if let Some(master) = &settings.master {
+        config.cluster_url = master.clone();
+    }
+    let setup = |reason: String| ClientError::Setup { server: config.cluster_url.to_string(), reason };
+    let agent = HeaderValue::from_str(&settings.user_agent).map_err(|error| setup(error.to_string()))?;
+    let server = config.cluster_url.to_string();
+    config.headers.push((USER_AGENT, agent));
+    config.connect_timeout = Some(Duration::from_secs(5));
+    config.default_retry = false;
+    Client::try_from(config).map_err(|error| ClientError::Setup { server, reason: chain(&error) })
+}
+
+/// An error with all its causes on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,303 @@
+//! The local copy of one resource, and word of what changed in it.
+//!
+//! One informer per kind and process serves all controllers. A relist marks what it names and sweeps the rest
+//! when it is complete, so a list that breaks off midway loses nothing and no second copy is ever held.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairlead_objects::{ObjectKey, Record, ResourceVersion};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::InformerMetrics;
+use crate::source::{Source, SourceError, SourceEvent};
+
+/// A change of one object: created (`old` is `None`), deleted (`new` is `None`) or changed in a fact that a
+/// controller uses.
+#[derive(Clone, Debug)]
+pub struct Change<R> {
+    /// Before.
+    pub old: Option<Arc<R>>,
+    /// After.
+    pub new: Option<Arc<R>>,
+}
+
+type Handler<R> = Box<dyn Fn(&Change<R>) + Send + Sync>;
+
+struct Entry<R> {
+    record: Arc<R>,
+    /// The list that last named the object, or in which it appeared.
+    list: u32,
+}
+
+/// What is known of one resource.
+pub struct Store<R> {
+    entries: RwLock<HashMap<ObjectKey, Entry<R>>>,
+    frontier: RwLock<ResourceVersion>,
+    synced: watch::Sender<bool>,
+    trouble: RwLock<Option<String>>,
+}
+
+impl<R: Record> Store<R> {
+    fn new() -> Self {
+        Self {
+            entries: RwLock::default(),
+            frontier: RwLock::default(),
+            synced: watch::Sender::new(false),
+            trouble: RwLock::default(),
+        }
+    }
+
+    /// The object, if it exists.
+    #[must_use]
+    pub fn get(&self, key: &ObjectKey) -> Option<Arc<R>> {
+        self.entries.read().get(key).map(|entry| Arc::clone(&entry.record))
+    }
+
+    /// All objects, in no order.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<R>> {
+        self.entries.read().values().map(|entry| Arc::clone(&entry.record)).collect()
+    }
+
+    /// Number of objects.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.read().len()
+    }
+
+    /// Is there no object?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.read().is_empty()
+    }
+
+    /// The newest version that was seen on any object of the resource. Every change up to it is in the store
+    /// *and* was told to the handlers, so who reads the frontier first and the store afterwards sees all of it.
+    #[must_use]
+    pub fn frontier(&self) -> ResourceVersion {
+        self.frontier.read().clone()
+    }
+
+    /// Was a complete list received?
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
+    /// Waits for the first complete list.
+    pub async fn synced(&self) {
+        // Fails only if the sender is gone, and the store itself holds it.
+        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+    }
+
+    /// The error that the list or watch last broke off with, until it works again.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.read().clone()
+    }
+
+    fn advance_frontier(&self, version: &ResourceVersion) {
+        let mut frontier = self.frontier.write();
+        if frontier.reaches(version) != Some(true) {
+            *frontier = version.clone();
+        }
+    }
+}
+
+/// Keeps a [`Store`] up to date and calls its handlers for every change.
+pub struct Informer<R> {
+    store: Arc<Store<R>>,
+    handlers: Vec<Handler<R>>,
+    metrics: InformerMetrics,
+    list: u32,
+    newest_listed: ResourceVersion,
+}
+
+impl<R: Record> Informer<R> {
+    /// An informer with an empty store.
+    #[must_use]
+    pub fn new(metrics: &crate::metrics::Informers) -> Self {
+        Self {
+            store: Arc::new(Store::new()),
+            handlers: Vec::new(),
+            metrics: metrics.of(R::RESOURCE.plural),
+            list: 0,
+            newest_listed: ResourceVersion::default(),
+        }
+    }
+
+    /// The store, to read from.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store<R>> {
+        Arc::clone(&self.store)
+    }
+
+    /// Calls `handler` for every change, in the order in which handlers were added. Handlers run in the
+    /// informer's task: they may take a lock for a moment, but never wait.
+    pub fn on_change(&mut self, handler: impl Fn(&Change<R>) + Send + Sync + 'static) {
+        self.handlers.push(Box::new(handler));
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(mut self, mut source: impl Source<R>, stop: CancellationToken) {
+        let mut backoff = Backoff::default();
+        loop {
+            let event = tokio::select! {
+                () = stop.cancelled() => return,
+                event = source.next() => event,
+            };
+            match event {
+                Ok(event) => {
+                    if !matches!(event, SourceEvent::ListBegins) {
+                        backoff.worked();
+                        if self.store.trouble.read().is_some() {
+                            *self.store.trouble.write() = None;
+                            tracing::info!(resource = R::RESOURCE.plural, "watch works again");
+                        }
+                    }
+                    self.handle(event);
+                }
+                Err(error) => {
+                    let delay = backoff.failed(&error, Instant::now());
+                    self.report(&error, delay);
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(delay) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn report(&self, error: &SourceError, delay: Duration) {
+        let resource = R::RESOURCE.plural;
+        self.metrics.errors.inc();
+        let text = error.to_string();
+        let known = self.store.trouble.write().replace(text.clone()).is_some_and(|known| known == text);
+        if matches!(error, SourceError::Expired(_)) || known {
+            tracing::debug!(resource, %error, retry_in = ?delay, "watch broke off");
+        } else {
+            tracing::warn!(resource, %error, retry_in = ?delay, "cannot list or watch {resource}");
+        }
+    }
+
+    fn handle(&mut self, event: SourceEvent<R>) {
+        match event {
+            SourceEvent::ListBegins => {
+                self.list = self.list.wrapping_add(1);
+                self.newest_listed = ResourceVersion::default();
+                self.metrics.lists.inc();
+            }
+            SourceEvent::Listed(record) => {
+                if self.newest_listed.reaches(record.version()) != Some(true) {
+                    self.newest_listed = record.version().clone();
+                }
+                self.apply(record);
+            }
+            SourceEvent::ListEnds => {
+                self.sweep();
+                // Only now: objects are listed by name, so the newest may come first.
+                self.store.advance_frontier(&self.newest_listed);
+                self.store.synced.send_replace(true);
+                tracing::debug!(resource = R::RESOURCE.plural, objects = self.store.len(), "list complete");
+            }
+            SourceEvent::Applied(record) => {
+                let version = record.version().clone();
+                self.apply(record);
+                self.store.advance_frontier(&version);
+            }
+            SourceEvent::Deleted(record) => {
+                let old = self.store.entries.write().remove(record.key());
+                if let Some(entry) = old {
+                    self.tell(&Change { old: Some(entry.record), new: None });
+                }
+                self.store.advance_frontier(record.version());
+            }
+        }
+    }
+
+    fn apply(&mut self, record: R) {
+        let list = self.list;
+        let mut entries = self.store.entries.write();
+        let old = match entries.get_mut(record.key()) {
+            Some(entry) => {
+                entry.list = list;
+                if entry.record.same_facts(&record) {
+                    return;
+                }
+                Some(Arc::clone(&entry.record))
+            }
+            None => None,
+        };
+        let new = Arc::new(record);
+        entries.insert(new.key().clone(), Entry { record: Arc::clone(&new), list });
+        drop(entries);
+        self.tell(&Change { old, new: Some(new) });
+    }
+
+    fn sweep(&mut self) {
+        let list = self.list;
+        let gone: Vec<_> = self
+            .store
+            .entries
+            .write()
+            .extract_if(|_, entry| entry.list != list)
+            .map(|(_, entry)| entry)
+            .collect();
+        for entry in gone {
+            self.tell(&Change { old: Some(entry.record), new: None });
+        }
+    }
+
+    fn tell(&self, change: &Change<R>) {
+        self.metrics.changes.inc();
+        self.metrics.objects.set(i64::try_from(self.store.len()).unwrap_or(i64::MAX));
+        for handler in &self.handlers {
+            handler(change);
+        }
+    }
+}
+
+/// Delays after errors. Failing lists and watches wait longer and longer until something works; expired
+/// watches, which cost a whole relist each, are counted apart and over a longer time, because a relist that
+/// works does not mean that the watch after it will.
+#[derive(Default)]
+struct Backoff {
+    failures: u32,
+    expiries: u32,
+    last_expiry: Option<Instant>,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(30);
+    const FORGET_EXPIRIES: Duration = Duration::from_mins(2);
+
+    fn worked(&mut self) {
+        self.failures = 0;
+    }
+
+    fn failed(&mut self, error: &SourceError, now: Instant) -> Duration {
+        let count = if matches!(error, SourceError::Expired(_)) {
+            if self.last_expiry.is_some_and(|last| now - last > Self::FORGET_EXPIRIES) {
+                self.expiries = 0;
+            }
+            self.last_expiry = Some(now);
+            &mut self.expiries
+        } else {
+            &mut self.failures
+        };
+        let delay = Self::FIRST.saturating_mul(1 << (*count).min(10)).min(Self::LONGEST);
+        *count += 1;
+        // Spread over the upper half, so that the watches of many processes do not come back together.
+        delay.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! The EndpointSlices of one controller, by Service.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fairlead_objects::{Istr, ObjectKey, Slice};
+
+use crate::informer::Change;
+
+/// The name of the Service to which a slice of the controller belongs, in the slice's namespace; `None` for
+/// slices of others.
+pub type ServiceOf = fn(&Slice) -> Option<&Istr>;
+
+/// The slices of one controller, by Service.
+pub struct SliceIndex {
+    service_of: ServiceOf,
+    slices: HashMap<ObjectKey, HashMap<Istr, Arc<Slice>>>,
+}
+
+impl SliceIndex {
+    /// An empty index of the slices for which `service_of` names a Service.
+    #[must_use]
+    pub fn new(service_of: ServiceOf) -> Self {
+        Self { service_of, slices: HashMap::new() }
+    }
+
+    /// Takes in a change of a slice and returns the Services whose set of slices it belongs to or left.
+    pub fn slice_changed(&mut self, change: &Change<Slice>) -> Vec<ObjectKey> {
+        let old = change.old.as_ref().and_then(|slice| self.service_of(slice));
+        let new = change.new.as_ref().and_then(|slice| self.service_of(slice));
+        if let (Some(service), Some(slice)) = (&old, &change.old)
+            && old != new
+            && let Some(slices) = self.slices.get_mut(service)
+        {
+            slices.remove(&slice.key.name);
+            if slices.is_empty() {
+                self.slices.remove(service);
+            }
+        }
+        if let (Some(service), Some(slice)) = (&new, &change.new) {
+            self.slices.entry(service.clone()).or_default().insert(slice.key.name.clone(), Arc::clone(slice));
+        }
+        let mut services: Vec<_> = old.into_iter().chain(new).collect();
+        services.dedup();
+        services
+    }
+
+    /// The slices of a Service, in no order.
+    #[must_use]
+    pub fn slices_of(&self, service: &ObjectKey) -> Vec<Arc<Slice>> {
+        self.slices.get(service).map(|slices| slices.values().cloned().collect()).unwrap_or_default()
+    }
+
+    fn service_of(&self, slice: &Slice) -> Option<ObjectKey> {
+        let name = (self.service_of)(slice)?.clone();
+        Some(ObjectKey { namespace: slice.key.namespace.clone(), name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(name: &str, manager: &str, service: &str) -> Arc<Slice> {
+        let json = serde_json::json!({"metadata": {"namespace": "n", "name": name,
+            "labels": {"manager": manager, "service": service}}, "addressType": "IPv4", "endpoints": []});
+        Arc::new(serde_json::from_value(json).unwrap())
+    }
+
+    fn ours(slice: &Slice) -> Option<&Istr> {
+        slice.labels.get("manager").filter(|manager| *manager == "us")?;
+        slice.labels.get("service")
+    }
+
+    #[test]
+    fn slices_are_found_by_manager_and_service() {
+        let mut index = SliceIndex::new(ours);
+        let web = ObjectKey::new("n", "web");
+        let first = slice("a", "us", "web");
+        assert_eq!(index.slice_changed(&Change { old: None, new: Some(Arc::clone(&first)) }), [web.clone()]);
+        assert!(index.slice_changed(&Change { old: None, new: Some(slice("b", "them", "web")) }).is_empty());
+        assert_eq!(index.slices_of(&web).len(), 1);
+    }
+
+    #[test]
+    fn a_slice_that_moves_concerns_both_services() {
+        let mut index = SliceIndex::new(ours);
+        let (before, after) = (slice("a", "us", "web"), slice("a", "us", "api"));
+        index.slice_changed(&Change { old: None, new: Some(Arc::clone(&before)) });
+        let moved = index.slice_changed(&Change { old: Some(before), new: Some(Arc::clone(&after)) });
+        assert_eq!(moved, [ObjectKey::new("n", "web"), ObjectKey::new("n", "api")]);
+        assert!(index.slices_of(&ObjectKey::new("n", "web")).is_empty());
+        let taken = index.slice_changed(&Change { old: Some(after), new: Some(slice("a", "them", "api")) });
+        assert_eq!(taken, [ObjectKey::new("n", "api")]);
+        assert!(index.slices_of(&ObjectKey::new("n", "api")).is_empty());
+    }
+}

@@ -1,0 +1,313 @@
+//! The one place where anything is written to the API server.
+//!
+//! Every write asks for the permit just before it is sent, has a timeout, is sent once, and takes one of a
+//! bounded number of places. A refused, failed or unanswered write goes back to the caller as a
+//! [`WriteError`]; the caller plans anew from what the informers then show. `Retry-After` holds back all
+//! writes of the process for as long as the API server asks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairlead_objects::Resource;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::client::Body;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::chain;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Writes in flight at a time. HTTP/1 takes a connection for each.
+const IN_FLIGHT: usize = 50;
+/// The longest that an answer's `Retry-After` is believed.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Why a write did not happen, or is not known to have happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {what}: {kind}")]
+pub struct WriteError {
+    /// What was attempted, on which object.
+    pub what: String,
+    /// Why it failed.
+    pub kind: WriteFailure,
+}
+
+/// Kinds of failure that callers tell apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteFailure {
+    /// The object changed since the cache last saw it (409). The cache will follow.
+    Conflict(String),
+    /// An object of that name exists (409).
+    AlreadyExists(String),
+    /// The object is gone (404).
+    NotFound(String),
+    /// The namespace is being deleted (403 with cause `NamespaceTerminating`): nothing can be created there.
+    NamespaceTerminating,
+    /// The API server asks for patience (429, or 503 with `Retry-After`).
+    Throttled(Duration),
+    /// The API server refuses: no rights (403), an admission policy, invalid content (422) and the like. A
+    /// person must act.
+    Refused(String),
+    /// The API server failed (5xx).
+    ServerError(String),
+    /// No answer: the write may or may not have happened.
+    Unanswered(String),
+    /// We may no longer write: the process is stopping.
+    NotPermitted,
+}
+
+impl fmt::Display for WriteFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict(reason)
+            | Self::AlreadyExists(reason)
+            | Self::NotFound(reason)
+            | Self::Refused(reason)
+            | Self::ServerError(reason) => f.write_str(reason),
+            Self::NamespaceTerminating => f.write_str("the namespace is being deleted"),
+            Self::Throttled(pause) => write!(f, "the API server is overloaded and asks to wait {pause:?}"),
+            Self::Unanswered(reason) => write!(f, "no answer from the API server: {reason}"),
+            Self::NotPermitted => f.write_str("this process may not write any more, it is stopping"),
+        }
+    }
+}
+
+/// The right to write. It is asked for just before each request is sent and ends with the process's work.
+#[derive(Clone, Debug)]
+pub struct Permit {
+    ended: CancellationToken,
+}
+
+impl Permit {
+    /// A permit that holds until `ended`.
+    #[must_use]
+    pub fn until(ended: CancellationToken) -> Self {
+        Self { ended }
+    }
+
+    fn holds(&self) -> bool {
+        !self.ended.is_cancelled()
+    }
+}
+
+/// A client-side limit, off by default: the API server's priority and fairness does this better.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateLimit {
+    /// Writes a second.
+    pub qps: f64,
+    /// Writes that may go out at once after a quiet time.
+    pub burst: u32,
+}
+
+/// Sends writes.
+#[derive(Clone)]
+pub struct Writer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    permit: Permit,
+    places: Semaphore,
+    pace: Mutex<Pace>,
+}
+
+struct Pace {
+    limit: Option<RateLimit>,
+    tokens: f64,
+    counted: Instant,
+    paused_until: Instant,
+}
+
+impl Pace {
+    /// When the next write may go out; takes its token.
+    fn reserve(&mut self, now: Instant) -> Instant {
+        let Some(limit) = self.limit else { return self.paused_until };
+        let refill = now.saturating_duration_since(self.counted).as_secs_f64() * limit.qps;
+        self.tokens = (self.tokens + refill).min(f64::from(limit.burst.max(1)));
+        self.counted = now;
+        self.tokens -= 1.0;
+        let wait = if self.tokens < 0.0 { -self.tokens / limit.qps } else { 0.0 };
+        self.paused_until.max(now + Duration::from_secs_f64(wait))
+    }
+}
+
+impl Writer {
+    /// A writer for `client`, whose own retries must be off.
+    #[must_use]
+    pub fn new(client: Client, permit: Permit, limit: Option<RateLimit>) -> Self {
+        let now = Instant::now();
+        let tokens = limit.map_or(0.0, |limit| f64::from(limit.burst.max(1)));
+        let pace = Pace { limit, tokens, counted: now, paused_until: now };
+        Self {
+            shared: Arc::new(Shared {
+                client,
+                permit,
+                places: Semaphore::new(IN_FLIGHT),
+                pace: Mutex::new(pace),
+            }),
+        }
+    }
+
+    /// Creates `body`; its name may be left to the API server (`generateName`). Returns what was stored.
+    pub async fn create<T: DeserializeOwned>(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        body: &impl Serialize,
+    ) -> Result<T, WriteError> {
+        let what = || format!("create a {} in namespace {namespace}", resource.kind);
+        let answer = self.send(Method::POST, path(resource, namespace, ""), Some(body), &what).await?;
+        decode(&answer, &what)
+    }
+
+    /// Replaces an object; `body` carries the resourceVersion that it replaces. Returns what was stored.
+    pub async fn update<T: DeserializeOwned>(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        body: &impl Serialize,
+    ) -> Result<T, WriteError> {
+        let what = || format!("update {} {namespace}/{name}", resource.kind);
+        let answer = self.send(Method::PUT, path(resource, namespace, name), Some(body), &what).await?;
+        decode(&answer, &what)
+    }
+
+    /// Deletes an object, if it is still the one with this UID. One that is gone already is no error.
+    pub async fn delete(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+    ) -> Result<(), WriteError> {
+        let what = || format!("delete {} {namespace}/{name}", resource.kind);
+        let options = serde_json::json!({
+            "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}
+        });
+        match self.send(Method::DELETE, path(resource, namespace, name), Some(&options), &what).await {
+            // Gone, or another object of the same name (409 on the UID): what we meant is not there.
+            Err(WriteError { kind: WriteFailure::NotFound(_) | WriteFailure::Conflict(_), .. }) => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<&impl Serialize>,
+        what: &impl Fn() -> String,
+    ) -> Result<Vec<u8>, WriteError> {
+        let failed = |kind| WriteError { what: what(), kind };
+        let body = match body {
+            Some(body) => serde_json::to_vec(body)
+                .map_err(|error| failed(WriteFailure::Refused(format!("it cannot be encoded: {error}"))))?,
+            None => Vec::new(),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::ACCEPT, "application/json")
+            .body(Body::from(body))
+            .map_err(|error| failed(WriteFailure::Refused(error.to_string())))?;
+        // The semaphore is never closed, so an error cannot happen; without a place nothing is sent.
+        let Ok(_place) = self.shared.places.acquire().await else {
+            return Err(failed(WriteFailure::NotPermitted));
+        };
+        let start = self.shared.pace.lock().reserve(Instant::now());
+        tokio::time::sleep_until(start).await;
+        if !self.shared.permit.holds() {
+            return Err(failed(WriteFailure::NotPermitted));
+        }
+        let exchange = async {
+            let response = self.shared.client.send(request).await.map_err(|error| chain(&error))?;
+            let (parts, body) = response.into_parts();
+            let bytes = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+            Ok::<_, String>((parts, bytes))
+        };
+        let (parts, bytes) = match tokio::time::timeout(TIMEOUT, exchange).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(reason)) => return Err(failed(WriteFailure::Unanswered(reason))),
+            Err(_) => return Err(failed(WriteFailure::Unanswered(format!("none within {TIMEOUT:?}")))),
+        };
+        if parts.status.is_success() {
+            return Ok(bytes.to_vec());
+        }
+        let retry_after = parts
+            .headers
+            .get(http::header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
+        let kind = classify(parts.status, retry_after, &bytes);
+        if let WriteFailure::Throttled(pause) = &kind {
+            let until = Instant::now() + *pause;
+            let mut pace = self.shared.pace.lock();
+            pace.paused_until = pace.paused_until.max(until);
+        }
+        Err(failed(kind))
+    }
+}
+
+fn path(resource: &Resource, namespace: &str, name: &str) -> String {
+    let group = if resource.group.is_empty() {
+        format!("/api/{}", resource.version)
+    } else {
+        format!("/apis/{}/{}", resource.group, resource.version)
+    };
+    let namespace = if resource.namespaced { format!("/namespaces/{namespace}") } else { String::new() };
+    let name = if name.is_empty() { String::new() } else { format!("/{name}") };
+    format!("{group}{namespace}/{}{name}", resource.plural)
+}
+
+fn decode<T: DeserializeOwned>(answer: &[u8], what: &impl Fn() -> String) -> Result<T, WriteError> {
+    serde_json::from_slice(answer).map_err(|error| WriteError {
+        what: what(),
+        kind: WriteFailure::Unanswered(format!("it was accepted, but the answer cannot be read: {error}")),
+    })
+}
+
+/// What an answer that is no success means.
+fn classify(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> WriteFailure {
+    let answer: kube::core::Status = serde_json::from_slice(body).unwrap_or_default();
+    let reason = if answer.message.is_empty() {
+        format!("the API server answered {status}: {}", String::from_utf8_lossy(body).trim())
+    } else {
+        answer.message.clone()
+    };
+    let causes = answer.details.iter().flat_map(|details| &details.causes);
+    if status == StatusCode::FORBIDDEN
+        && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+    {
+        return WriteFailure::NamespaceTerminating;
+    }
+    let pause = || {
+        let asked = answer.details.as_ref().map(|it| u64::from(it.retry_after_seconds)).filter(|it| *it > 0);
+        retry_after
+            .or(asked.map(Duration::from_secs))
+            .unwrap_or(Duration::from_secs(1))
+            .clamp(Duration::from_millis(100), LONGEST_PAUSE)
+    };
+    match status {
+        StatusCode::NOT_FOUND => WriteFailure::NotFound(reason),
+        StatusCode::CONFLICT if answer.reason == "AlreadyExists" => WriteFailure::AlreadyExists(reason),
+        StatusCode::CONFLICT => WriteFailure::Conflict(reason),
+        StatusCode::TOO_MANY_REQUESTS => WriteFailure::Throttled(pause()),
+        StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => WriteFailure::Throttled(pause()),
+        StatusCode::GATEWAY_TIMEOUT => WriteFailure::Unanswered(reason),
+        status if status.is_server_error() => WriteFailure::ServerError(reason),
+        _ => WriteFailure::Refused(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests;

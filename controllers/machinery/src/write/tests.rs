@@ -1,0 +1,147 @@
+use std::convert::Infallible;
+
+use fairlead_objects::{Record, Slice};
+use http::Response;
+use serde_json::{Value, json};
+use tower::service_fn;
+
+use super::*;
+
+type Seen = Arc<Mutex<Vec<(Method, String, Value)>>>;
+
+/// A writer whose server gives every request the same answer (`None`: never answers).
+fn writer(
+    answer: Option<(u16, &'static [(&'static str, &'static str)], Value)>,
+    permit: Permit,
+) -> (Writer, Seen) {
+    let seen = Seen::default();
+    let log = Arc::clone(&seen);
+    let client = Client::new(
+        service_fn(move |request: Request<Body>| {
+            let (log, answer) = (Arc::clone(&log), answer.clone());
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                let body = serde_json::from_slice(&body).unwrap_or_default();
+                log.lock().push((parts.method, parts.uri.to_string(), body));
+                let Some((status, headers, body)) = answer else { return std::future::pending().await };
+                let mut response = Response::builder().status(status);
+                for (name, value) in headers {
+                    response = response.header(*name, *value);
+                }
+                Ok::<_, Infallible>(response.body(Body::from(body.to_string().into_bytes())).unwrap())
+            }
+        }),
+        "default",
+    );
+    (Writer::new(client, permit, None), seen)
+}
+
+fn valid() -> Permit {
+    Permit::until(CancellationToken::new())
+}
+
+fn failure(code: u16, reason: &str, details: Value) -> (u16, &'static [(&'static str, &'static str)], Value) {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "told why",
+        "reason": reason, "code": code, "details": details, "metadata": {}});
+    (code, &[], status)
+}
+
+async fn create(writer: &Writer) -> Result<Value, WriteFailure> {
+    writer.create(&Slice::RESOURCE, "shop", &json!({"a": 1})).await.map_err(|error| error.kind)
+}
+
+#[tokio::test(start_paused = true)]
+async fn verbs_go_to_the_paths_of_the_resource() {
+    let (writer, seen) = writer(Some((200, &[], json!({"b": 2}))), valid());
+    let body = json!({"a": 1});
+    assert_eq!(create(&writer).await, Ok(json!({"b": 2})));
+    let _: Value = writer.update(&Slice::RESOURCE, "shop", "web-1", &body).await.unwrap();
+    writer.delete(&Slice::RESOURCE, "shop", "web-1", "u1").await.unwrap();
+    let base = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
+    let seen = seen.lock();
+    assert_eq!(seen[0], (Method::POST, base.to_owned(), body.clone()));
+    assert_eq!(seen[1], (Method::PUT, format!("{base}/web-1"), body));
+    assert_eq!((&seen[2].0, seen[2].1.as_str()), (&Method::DELETE, format!("{base}/web-1").as_str()));
+    assert_eq!(seen[2].2["preconditions"]["uid"], "u1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_told_apart() {
+    let told = || "told why".to_owned();
+    for (answer, expected) in [
+        (failure(409, "Conflict", json!({})), WriteFailure::Conflict(told())),
+        (failure(409, "AlreadyExists", json!({})), WriteFailure::AlreadyExists(told())),
+        (failure(404, "NotFound", json!({})), WriteFailure::NotFound(told())),
+        (failure(403, "Forbidden", json!({})), WriteFailure::Refused(told())),
+        (
+            failure(
+                403,
+                "Forbidden",
+                json!({"causes": [{"reason": "NamespaceTerminating", "message": "m", "field": "f"}]}),
+            ),
+            WriteFailure::NamespaceTerminating,
+        ),
+        (failure(422, "Invalid", json!({})), WriteFailure::Refused(told())),
+        (failure(500, "InternalError", json!({})), WriteFailure::ServerError(told())),
+        (
+            failure(429, "TooManyRequests", json!({"retryAfterSeconds": 3})),
+            WriteFailure::Throttled(Duration::from_secs(3)),
+        ),
+        ((429, &[("Retry-After", "7")], json!("busy")), WriteFailure::Throttled(Duration::from_secs(7))),
+        ((503, &[("Retry-After", "2")], json!("busy")), WriteFailure::Throttled(Duration::from_secs(2))),
+        ((429, &[("Retry-After", "86400")], json!("busy")), WriteFailure::Throttled(LONGEST_PAUSE)),
+    ] {
+        let (writer, _) = writer(Some(answer), valid());
+        assert_eq!(create(&writer).await, Err(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_what_is_gone_or_replaced_is_no_error() {
+    for answer in [failure(404, "NotFound", json!({})), failure(409, "Conflict", json!({}))] {
+        let (writer, _) = writer(Some(answer), valid());
+        assert_eq!(writer.delete(&Slice::RESOURCE, "n", "s", "u").await, Ok(()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_sent_once_and_not_waited_for_for_ever() {
+    let (writer, seen) = writer(None, valid());
+    let begun = Instant::now();
+    assert!(matches!(create(&writer).await, Err(WriteFailure::Unanswered(_))));
+    assert_eq!(begun.elapsed(), TIMEOUT);
+    assert_eq!(seen.lock().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_holds_back_all_writes() {
+    let (writer, _) = writer(Some(failure(429, "TooManyRequests", json!({"retryAfterSeconds": 5}))), valid());
+    let begun = Instant::now();
+    assert!(create(&writer).await.is_err());
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert!(create(&writer).await.is_err());
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_once_the_permit_has_ended() {
+    let ended = CancellationToken::new();
+    let (writer, seen) = writer(Some((200, &[], json!({}))), Permit::until(ended.clone()));
+    ended.cancel();
+    assert_eq!(create(&writer).await, Err(WriteFailure::NotPermitted));
+    assert!(seen.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_side_limit_is_kept() {
+    let (mut writer, _) = writer(Some((200, &[], json!({}))), valid());
+    let client = writer.shared.client.clone();
+    writer = Writer::new(client, valid(), Some(RateLimit { qps: 10.0, burst: 5 }));
+    let begun = Instant::now();
+    for _ in 0..15 {
+        create(&writer).await.unwrap();
+    }
+    let taken = begun.elapsed();
+    assert!((Duration::from_millis(990)..Duration::from_millis(1100)).contains(&taken), "{taken:?}");
+}
