@@ -158,8 +158,8 @@ impl Recorder {
             name = object.name,
             event_type = event_type.as_str(),
             reason,
-            message,
-            "event"
+            note = message,
+            "event recorded"
         );
         let what = Occurrence { object: Arc::new(object), event_type, reason, message };
         if self.queue.try_send(Event { what: Arc::new(what), at: Timestamp::now() }).is_err() {

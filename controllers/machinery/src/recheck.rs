@@ -54,7 +54,7 @@ mod tests {
         let begun = Instant::now();
         let seen = Arc::clone(&checked);
         let task = tokio::spawn(run(
-            Duration::from_secs(600),
+            Duration::from_mins(10),
             || vec!["a", "b", "c"],
             move |key| seen.lock().push((key, begun.elapsed().as_secs())),
             stop.clone(),

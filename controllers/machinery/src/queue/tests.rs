@@ -56,7 +56,7 @@ async fn a_delay_is_a_window_that_begins_with_the_first_change() {
 #[tokio::test(start_paused = true)]
 async fn an_immediate_add_brings_a_delayed_key_forward() {
     let queue = queue();
-    queue.add_after("a", vec![1], Duration::from_secs(60));
+    queue.add_after("a", vec![1], Duration::from_mins(1));
     queue.add("a", vec![2]);
     assert_eq!(next(&queue).await, Some(("a", vec![1, 2])));
     queue.done(&"a");

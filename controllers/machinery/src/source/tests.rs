@@ -35,7 +35,9 @@ fn node(name: &str, version: u64) -> Value {
 }
 
 fn lines(events: &[(&str, Value)]) -> String {
-    events.iter().map(|(kind, object)| format!("{}\n", json!({"type": kind, "object": object}))).collect()
+    let events: Vec<_> =
+        events.iter().map(|(kind, object)| json!({"type": kind, "object": object}).to_string()).collect();
+    events.join("\n") + "\n"
 }
 
 fn names(events: &[SourceEvent<Node>]) -> Vec<String> {

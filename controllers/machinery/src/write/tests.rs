@@ -9,11 +9,11 @@ use super::*;
 
 type Seen = Arc<Mutex<Vec<(Method, String, Value)>>>;
 
+/// Status, headers and body.
+type Answer = (u16, &'static [(&'static str, &'static str)], Value);
+
 /// A writer whose server gives every request the same answer (`None`: never answers).
-fn writer(
-    answer: Option<(u16, &'static [(&'static str, &'static str)], Value)>,
-    permit: Permit,
-) -> (Writer, Seen) {
+fn writer(answer: Option<Answer>, permit: Permit) -> (Writer, Seen) {
     let seen = Seen::default();
     let log = Arc::clone(&seen);
     let client = Client::new(
@@ -41,7 +41,7 @@ fn valid() -> Permit {
     Permit::until(CancellationToken::new())
 }
 
-fn failure(code: u16, reason: &str, details: Value) -> (u16, &'static [(&'static str, &'static str)], Value) {
+fn failure(code: u16, reason: &str, details: &Value) -> Answer {
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "told why",
         "reason": reason, "code": code, "details": details, "metadata": {}});
     (code, &[], status)
@@ -70,22 +70,22 @@ async fn verbs_go_to_the_paths_of_the_resource() {
 async fn answers_are_told_apart() {
     let told = || "told why".to_owned();
     for (answer, expected) in [
-        (failure(409, "Conflict", json!({})), WriteFailure::Conflict(told())),
-        (failure(409, "AlreadyExists", json!({})), WriteFailure::AlreadyExists(told())),
-        (failure(404, "NotFound", json!({})), WriteFailure::NotFound(told())),
-        (failure(403, "Forbidden", json!({})), WriteFailure::Refused(told())),
+        (failure(409, "Conflict", &json!({})), WriteFailure::Conflict(told())),
+        (failure(409, "AlreadyExists", &json!({})), WriteFailure::AlreadyExists(told())),
+        (failure(404, "NotFound", &json!({})), WriteFailure::NotFound(told())),
+        (failure(403, "Forbidden", &json!({})), WriteFailure::Refused(told())),
         (
             failure(
                 403,
                 "Forbidden",
-                json!({"causes": [{"reason": "NamespaceTerminating", "message": "m", "field": "f"}]}),
+                &json!({"causes": [{"reason": "NamespaceTerminating", "message": "m", "field": "f"}]}),
             ),
             WriteFailure::NamespaceTerminating,
         ),
-        (failure(422, "Invalid", json!({})), WriteFailure::Refused(told())),
-        (failure(500, "InternalError", json!({})), WriteFailure::ServerError(told())),
+        (failure(422, "Invalid", &json!({})), WriteFailure::Refused(told())),
+        (failure(500, "InternalError", &json!({})), WriteFailure::ServerError(told())),
         (
-            failure(429, "TooManyRequests", json!({"retryAfterSeconds": 3})),
+            failure(429, "TooManyRequests", &json!({"retryAfterSeconds": 3})),
             WriteFailure::Throttled(Duration::from_secs(3)),
         ),
         ((429, &[("Retry-After", "7")], json!("busy")), WriteFailure::Throttled(Duration::from_secs(7))),
@@ -99,7 +99,7 @@ async fn answers_are_told_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn deleting_what_is_gone_or_replaced_is_no_error() {
-    for answer in [failure(404, "NotFound", json!({})), failure(409, "Conflict", json!({}))] {
+    for answer in [failure(404, "NotFound", &json!({})), failure(409, "Conflict", &json!({}))] {
         let (writer, _) = writer(Some(answer), valid());
         assert_eq!(writer.delete(&Slice::RESOURCE, "n", "s", "u").await, Ok(()));
     }
@@ -116,7 +116,8 @@ async fn a_write_is_sent_once_and_not_waited_for_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_holds_back_all_writes() {
-    let (writer, _) = writer(Some(failure(429, "TooManyRequests", json!({"retryAfterSeconds": 5}))), valid());
+    let (writer, _) =
+        writer(Some(failure(429, "TooManyRequests", &json!({"retryAfterSeconds": 5}))), valid());
     let begun = Instant::now();
     assert!(create(&writer).await.is_err());
     assert_eq!(begun.elapsed(), Duration::ZERO);

@@ -1,0 +1,26 @@
+//! What a Pod means to a Service: the rules that Endpoints, EndpointSlices and mirrored slices share.
+//!
+//! ```text
+//! Pod ──▶ inclusion ──▶ readiness, hostname, addresses (per family), ports (per Pod) ──▶ an endpoint
+//! Service ──▶ families, labels of its slices
+//! Service + Pods + what was seen before ──▶ trigger time
+//! ```
+//!
+//! The crate is pure: no client, no clock, no async. The rules are those of kube-controller-manager's endpoint
+//! controllers (library `k8s.io/endpointslice`).
+
+mod addresses;
+mod hostname;
+mod inclusion;
+pub mod labels;
+pub mod names;
+mod ports;
+mod readiness;
+mod trigger;
+
+pub use addresses::{addresses, families};
+pub use hostname::hostname;
+pub use inclusion::{Terminating, may_be_endpoint};
+pub use ports::PortResolver;
+pub use readiness::Readiness;
+pub use trigger::{TriggerTimes, trigger_time_text};

@@ -1,0 +1,13 @@
+//! Labels and annotations that the endpoint controllers read and write.
+
+/// Label of a slice: the Service (or Endpoints object) that it belongs to.
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// Label of a slice: who maintains it.
+pub const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+/// Value of [`SLICE_MANAGED_BY`] for slices made from Pods.
+pub const SLICE_CONTROLLER: &str = "endpointslice-controller.k8s.io";
+/// Label of slices and Endpoints, without a value: the Service has no cluster IP.
+pub const HEADLESS: &str = "service.kubernetes.io/headless";
+/// Annotation of slices and Endpoints: when the change happened that caused the last write. kube-proxy
+/// computes `network_programming_duration_seconds` from it.
+pub const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";

@@ -1,0 +1,131 @@
+//! Which endpoint goes into which slice, for one family and one set of ports.
+//!
+//! Endpoints stay where they are. New ones first fill slices that are written anyway, then go together into one
+//! slice that has room for all of them, then into new slices. Slices are never merged, split or balanced: few
+//! writes are worth more than few slices, because every node of the cluster watches them (KEP-752).
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use fairlead_discovery::labels::labels_differ;
+use fairlead_objects::{Hints, Labels, Slice};
+
+use crate::action::DesiredEndpoint;
+use crate::desired::{Wanted, WantedSet};
+use crate::identity::{is_same, needs_rewrite, pod_of};
+
+/// What becomes of the slices of one family and one set of ports.
+#[derive(Default)]
+pub(crate) struct Packing {
+    /// Contents of new slices.
+    pub(crate) creates: Vec<Vec<DesiredEndpoint>>,
+    /// Slices with their new contents.
+    pub(crate) updates: Vec<(Arc<Slice>, Vec<DesiredEndpoint>)>,
+    /// Slices in which nothing is left.
+    pub(crate) deletes: Vec<Arc<Slice>>,
+    /// Number of endpoints that were in no slice.
+    pub(crate) added: usize,
+    /// Number of endpoints that were taken out of slices.
+    pub(crate) removed: usize,
+}
+
+/// An existing slice on the way to what it will be.
+struct Draft<'p> {
+    slice: &'p Arc<Slice>,
+    /// What it will hold, each with the hints that it has already.
+    endpoints: Vec<(&'p Wanted<'p>, Option<&'p Arc<Hints>>)>,
+    /// Is one of them to be written anew?
+    changed: bool,
+}
+
+impl<'p> Draft<'p> {
+    /// What is left of a slice: the endpoints that are still wanted and that no earlier slice has (`placed`).
+    /// A slice is never cut to the capacity, so one that was filled under a larger one keeps what it has.
+    fn of(slice: &'p Arc<Slice>, set: &'p WantedSet<'_>, placed: &mut [bool]) -> Self {
+        let mut draft = Self { slice, endpoints: Vec::with_capacity(slice.endpoints.len()), changed: false };
+        for existing in &slice.endpoints {
+            let Some(at) = pod_of(existing, &slice.key.namespace).and_then(|pod| set.position(pod)) else {
+                continue;
+            };
+            let wanted = &set.wanted[at];
+            if placed[at] || !is_same(existing, wanted) {
+                continue;
+            }
+            placed[at] = true;
+            draft.changed |= needs_rewrite(existing, wanted);
+            draft.endpoints.push((wanted, existing.hints.as_ref()));
+        }
+        draft
+    }
+
+    fn removed(&self) -> usize {
+        self.slice.endpoints.len() - self.endpoints.len()
+    }
+
+    fn finish(&self) -> (Arc<Slice>, Vec<DesiredEndpoint>) {
+        let endpoints =
+            self.endpoints.iter().map(|(wanted, hints)| wanted.endpoint(hints.cloned())).collect();
+        (Arc::clone(self.slice), endpoints)
+    }
+}
+
+/// Distributes the wanted endpoints over the `existing` slices of their family and ports and over new ones of
+/// at most `capacity` endpoints. `labels` are those of the Service.
+pub(crate) fn pack(
+    existing: &[&Arc<Slice>],
+    set: &WantedSet<'_>,
+    labels: &Labels,
+    capacity: NonZeroUsize,
+) -> Packing {
+    let capacity = capacity.get();
+    let mut packing = Packing::default();
+    let mut placed = vec![false; set.wanted.len()];
+    let (mut updates, mut unchanged) = (Vec::new(), Vec::new());
+    for slice in existing {
+        let draft = Draft::of(slice, set, &mut placed);
+        packing.removed += draft.removed();
+        if draft.removed() > 0 && draft.endpoints.is_empty() {
+            packing.deletes.push(Arc::clone(slice));
+        } else if draft.removed() > 0 || draft.changed || labels_differ(&slice.labels, labels) {
+            updates.push(draft);
+        } else {
+            unchanged.push(draft);
+        }
+    }
+
+    let mut new: Vec<_> =
+        set.wanted.iter().zip(&placed).filter(|(_, placed)| !**placed).map(|(wanted, _)| wanted).collect();
+    new.sort_unstable_by(|a, b| a.candidate.pod.key.name.cmp(&b.candidate.pod.key.name));
+    packing.added = new.len();
+    let mut new = new.into_iter();
+
+    updates.sort_by_key(|draft| std::cmp::Reverse(draft.endpoints.len()));
+    for draft in &mut updates {
+        let room = capacity.saturating_sub(draft.endpoints.len());
+        draft.endpoints.extend(new.by_ref().take(room).map(|wanted| (wanted, None)));
+    }
+    while new.len() > 0 {
+        if let Some(at) = best_fit(&unchanged, new.len(), capacity) {
+            let mut draft = unchanged.swap_remove(at);
+            draft.endpoints.extend(new.by_ref().map(|wanted| (wanted, None)));
+            updates.push(draft);
+        } else {
+            packing.creates.push(new.by_ref().take(capacity).map(|wanted| wanted.endpoint(None)).collect());
+        }
+    }
+    packing.updates = updates.iter().map(Draft::finish).collect();
+    packing
+}
+
+/// The slice in which all `new` endpoints find room and the least room remains. A full slice's worth of
+/// endpoints always gets a slice of its own.
+fn best_fit(unchanged: &[Draft<'_>], new: usize, capacity: usize) -> Option<usize> {
+    let rest = |draft: &Draft<'_>| capacity.checked_sub(draft.endpoints.len() + new);
+    unchanged
+        .iter()
+        .enumerate()
+        .filter_map(|(at, draft)| Some((rest(draft)?, at)))
+        .min()
+        .filter(|_| new < capacity)
+        .map(|(_, at)| at)
+}
