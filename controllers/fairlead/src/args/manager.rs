@@ -1,0 +1,279 @@
+//! The flags of `fairlead manager`, and what they mean once they are checked.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use http::Uri;
+
+use super::Environment;
+use super::controllers::Controllers;
+use super::values::{Problems, boolean, duration, float32, int32, namespace, server, socket_address};
+use crate::logging::{Format, Logging};
+
+/// Our namespace where neither the flag nor the Pod says another.
+const NAMESPACE: &str = "fairlead-system";
+/// Burst where only a rate is given: client-go's default.
+const BURST: u32 = 10;
+
+/// The flags as they were given. Values stay text until [`ManagerFlags::check`], which can then name everything
+/// that is wrong at once; clap would stop at the first.
+#[derive(Args, Debug)]
+pub(super) struct ManagerFlags {
+    /// A list of controllers to enable. '*' enables all on-by-default controllers, 'foo' enables the controller
+    /// named 'foo', '-foo' disables the controller named 'foo'. All controllers: endpointslice-controller (alias
+    /// endpointslice).
+    #[arg(long, value_name = "strings", default_value = "*", help_heading = GENERIC)]
+    controllers: Vec<String>,
+
+    /// Burst to use while talking with the API server, if there is a limit at all (see --kube-api-qps); 0 means 10.
+    /// Differs from kube-controller-manager: default 0 instead of 30.
+    #[arg(long, value_name = "int32", default_value = "0", help_heading = GENERIC)]
+    kube_api_burst: String,
+
+    /// QPS to use while talking with the API server. 0 or less means no limit on our side: the API server's
+    /// priority and fairness decides. Differs from kube-controller-manager: default 0 instead of 20.
+    #[arg(long, value_name = "float32", default_value = "0", help_heading = GENERIC)]
+    kube_api_qps: String,
+
+    /// Start a leader election client and gain leadership before executing the main loop. Not part of this build:
+    /// it has to be given as --leader-elect=false, and only one process may run.
+    #[arg(
+        long,
+        value_name = "bool",
+        default_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = GENERIC,
+    )]
+    leader_elect: String,
+
+    /// Accepted and without effect. Differs from kube-controller-manager: objects are checked again every
+    /// --recheck-period, not at a random time between this period and twice as much.
+    #[arg(long, value_name = "duration", default_value = "12h0m0s", help_heading = GENERIC)]
+    min_resync_period: String,
+
+    /// The number of service endpoint syncing operations that will be done concurrently, 1 to 50. Larger number =
+    /// faster endpoint slice updating, but more CPU (and network) load.
+    #[arg(long, value_name = "int32", default_value = "5", help_heading = ENDPOINT_SLICE)]
+    concurrent_service_endpoint_syncs: String,
+
+    /// The length of the endpoint slice updates batching period. Processing of Pod changes will be delayed by this
+    /// duration to join them with potential upcoming updates and reduce the overall number of updates. Larger number
+    /// = higher endpoint programming latency, but fewer revisions.
+    #[arg(long, value_name = "duration", default_value = "0s", help_heading = ENDPOINT_SLICE)]
+    endpointslice_updates_batch_period: String,
+
+    /// The maximum number of endpoints that will be added to an EndpointSlice, 1 to 1000. More endpoints per slice
+    /// will result in fewer endpoint slices, but larger resources.
+    #[arg(long, value_name = "int32", default_value = "100", help_heading = ENDPOINT_SLICE)]
+    max_endpoints_per_slice: String,
+
+    /// IP address and port that serve /livez, /healthz and /readyz, and /metrics while the address is loopback. Port
+    /// 0 picks a free one and logs it.
+    #[arg(long, value_name = "ip:port", default_value = "[::]:10270", help_heading = FAIRLEAD)]
+    admin_bind_address: String,
+
+    /// Our own namespace. Default: that of the Pod, outside of a Pod fairlead-system.
+    #[arg(long, value_name = "string", default_value = "", help_heading = FAIRLEAD)]
+    namespace: String,
+
+    /// In this time every object is checked once, spread evenly, and put right if it is not as it should be; at
+    /// least 1s. A check that finds nothing to do writes nothing.
+    #[arg(long, value_name = "duration", default_value = "10m0s", help_heading = FAIRLEAD)]
+    recheck_period: String,
+
+    /// Sets the log format. Permitted formats: "json", "text".
+    #[arg(long, value_name = "string", default_value = "text", help_heading = LOGS)]
+    logging_format: String,
+
+    /// Number for the log level verbosity, 0 to 10: up to 2 information, 3 and 4 debugging, 5 to 7 tracing, from 8
+    /// on libraries as well. The environment variable RUST_LOG, if set, decides instead.
+    #[arg(short = 'v', long = "v", value_name = "Level", default_value = "0", help_heading = LOGS)]
+    verbosity: String,
+
+    /// Path to kubeconfig file with authorization and master location information (the master location can be
+    /// overridden by the master flag). Default: the service account of the Pod.
+    #[arg(long, value_name = "string", default_value = "", help_heading = MISC)]
+    kubeconfig: String,
+
+    /// The URL of the Kubernetes API server (overrides any value in kubeconfig).
+    #[arg(long, value_name = "string", default_value = "", help_heading = MISC)]
+    master: String,
+}
+
+// kube-controller-manager's sections, so that the two texts can be laid side by side.
+const GENERIC: &str = "Generic flags";
+const ENDPOINT_SLICE: &str = "Endpointslice-controller flags";
+const FAIRLEAD: &str = "Fairlead flags";
+const LOGS: &str = "Logs flags";
+const MISC: &str = "Misc flags";
+
+/// What `fairlead manager` is to do. Every value is within its range.
+#[derive(Debug)]
+pub(crate) struct ManagerConfig {
+    /// `--kubeconfig`; `None`: the service account of the Pod.
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// `--master`: the API server's URL, with scheme and host, in place of the kubeconfig's.
+    pub(crate) master: Option<Uri>,
+    /// `--kube-api-qps` and `--kube-api-burst`; `None`: no limit on our side.
+    pub(crate) api_limit: Option<ApiLimit>,
+    /// `--controllers`
+    pub(crate) controllers: Controllers,
+    /// The flags of the EndpointSlice controller.
+    pub(crate) endpointslice: EndpointSliceConfig,
+    /// `--recheck-period`, at least a second.
+    pub(crate) recheck_period: Duration,
+    /// `--namespace`: a valid name.
+    pub(crate) namespace: String,
+    /// `--admin-bind-address`
+    pub(crate) admin_bind_address: SocketAddr,
+    /// Sentences to be logged at the start: what was accepted, but has no effect.
+    pub(crate) notices: Vec<&'static str>,
+}
+
+/// The most requests that may be sent to the API server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ApiLimit {
+    /// Requests per second; positive and finite.
+    pub(crate) qps: f32,
+    /// Requests at once; at least 1.
+    pub(crate) burst: u32,
+}
+
+/// The flags of the EndpointSlice controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EndpointSliceConfig {
+    /// `--concurrent-service-endpoint-syncs`: 1 to 50.
+    pub(crate) workers: usize,
+    /// `--max-endpoints-per-slice`: 1 to 1000.
+    pub(crate) max_endpoints_per_slice: NonZeroUsize,
+    /// `--endpointslice-updates-batch-period`
+    pub(crate) batch_period: Duration,
+}
+
+impl ManagerFlags {
+    /// The meaning of the flags, or a sentence for each that is wrong.
+    pub(super) fn check(&self, environment: &Environment) -> Result<(Logging, ManagerConfig), Vec<String>> {
+        let mut problems = Problems::default();
+        let no_time = (Duration::ZERO, "0s");
+        let controllers = problems.take(
+            "controllers",
+            Controllers::parse(self.controllers.iter().flat_map(|list| list.split(','))),
+        );
+        let burst = problems.take("kube-api-burst", int32(&self.kube_api_burst, &(0..=i32::MAX)));
+        let qps = problems.take("kube-api-qps", float32(&self.kube_api_qps));
+        if let Some(true) = problems.take("leader-elect", boolean(&self.leader_elect)) {
+            problems.add(
+                "--leader-elect must be false, but is true (the default, as in kube-controller-manager): leader \
+                 election is not part of this build; run a single process and pass --leader-elect=false"
+                    .to_owned(),
+            );
+        }
+        let resync = problems.take("min-resync-period", duration(&self.min_resync_period, no_time));
+        let workers = problems.take(
+            "concurrent-service-endpoint-syncs",
+            int32(&self.concurrent_service_endpoint_syncs, &(1..=50)),
+        );
+        let batch_period = problems.take(
+            "endpointslice-updates-batch-period",
+            duration(&self.endpointslice_updates_batch_period, no_time),
+        );
+        let max_endpoints =
+            problems.take("max-endpoints-per-slice", int32(&self.max_endpoints_per_slice, &(1..=1000)));
+        let max_endpoints = max_endpoints.and_then(|count| NonZeroUsize::new(count.unsigned_abs() as usize));
+        let admin_bind_address =
+            problems.take("admin-bind-address", socket_address(&self.admin_bind_address));
+        let namespace = problems.take("namespace", namespace(self.namespace_or_default(environment)));
+        let recheck_period =
+            problems.take("recheck-period", duration(&self.recheck_period, (Duration::from_secs(1), "1s")));
+        let format = problems.take("logging-format", Format::parse(&self.logging_format));
+        let verbosity = problems.take("v", int32(&self.verbosity, &(0..=10)));
+        let master = match self.master.as_str() {
+            "" => Some(None),
+            master => problems.take("master", server(master)).map(Some),
+        };
+        // A wrong format or level is noted already; the variable is looked at all the same.
+        let logging = Logging::new(
+            format.unwrap_or(Format::Text),
+            verbosity.unwrap_or_default(),
+            environment.rust_log.as_deref(),
+        )
+        .map_err(|problem| problems.add(problem))
+        .ok();
+
+        let (
+            Some(controllers),
+            Some(burst),
+            Some(qps),
+            Some(_),
+            Some(workers),
+            Some(batch_period),
+            Some(max_endpoints),
+            Some(admin_bind_address),
+            Some(namespace),
+            Some(recheck_period),
+            Some(master),
+            Some(logging),
+            true,
+        ) = (
+            controllers,
+            burst,
+            qps,
+            resync,
+            workers,
+            batch_period,
+            max_endpoints,
+            admin_bind_address,
+            namespace,
+            recheck_period,
+            master,
+            logging,
+            problems.is_empty(),
+        )
+        else {
+            return Err(problems.into_sentences());
+        };
+        let config = ManagerConfig {
+            kubeconfig: (!self.kubeconfig.is_empty()).then(|| PathBuf::from(&self.kubeconfig)),
+            master,
+            api_limit: (qps > 0.0)
+                .then(|| ApiLimit { qps, burst: if burst == 0 { BURST } else { burst.cast_unsigned() } }),
+            controllers,
+            endpointslice: EndpointSliceConfig {
+                workers: workers.unsigned_abs() as usize,
+                max_endpoints_per_slice: max_endpoints,
+                batch_period,
+            },
+            recheck_period,
+            namespace,
+            admin_bind_address,
+            notices: self.notices(qps, burst),
+        };
+        Ok((logging, config))
+    }
+
+    fn namespace_or_default<'a>(&'a self, environment: &'a Environment) -> &'a str {
+        match (self.namespace.as_str(), &environment.pod_namespace) {
+            ("", Some(pod)) => pod,
+            ("", None) => NAMESPACE,
+            (namespace, _) => namespace,
+        }
+    }
+
+    fn notices(&self, qps: f32, burst: i32) -> Vec<&'static str> {
+        let mut notices = Vec::new();
+        if self.min_resync_period != "12h0m0s" {
+            notices
+                .push("--min-resync-period has no effect: objects are checked again every --recheck-period");
+        }
+        if burst > 0 && qps <= 0.0 {
+            notices
+                .push("--kube-api-burst has no effect: without --kube-api-qps there is no limit on our side");
+        }
+        notices
+    }
+}

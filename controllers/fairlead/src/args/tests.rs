@@ -1,0 +1,354 @@
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::args::manager::{ApiLimit, EndpointSliceConfig};
+
+/// `fairlead manager --leader-elect=false` and these.
+fn manager(flags: &[&str]) -> Result<ManagerConfig, Vec<String>> {
+    manager_in(flags, &Environment::default())
+}
+
+fn manager_in(flags: &[&str], environment: &Environment) -> Result<ManagerConfig, Vec<String>> {
+    match fairlead(&[&["manager", "--leader-elect=false"], flags].concat(), environment) {
+        Ok(Invocation { role: Role::Manager(config), .. }) => Ok(config),
+        Err(Answer::Refused(command, problems)) => {
+            assert_eq!(command, "fairlead manager");
+            Err(problems)
+        }
+        Err(Answer::Asked(text)) => panic!("printed {text}"),
+    }
+}
+
+fn fairlead(arguments: &[&str], environment: &Environment) -> Result<Invocation, Answer> {
+    parse_from(["fairlead"].iter().chain(arguments).map(OsString::from).collect(), environment)
+}
+
+fn asked(arguments: &[&str]) -> String {
+    match fairlead(arguments, &Environment::default()) {
+        Err(Answer::Asked(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn clap_finds_no_fault_with_the_flags() {
+    command().debug_assert();
+}
+
+#[test]
+fn defaults_are_those_of_kube_controller_manager_but_for_the_marked_ones() {
+    let config = manager(&[]).unwrap();
+    assert_eq!(config.kubeconfig, None);
+    assert_eq!(config.master, None);
+    assert_eq!(config.api_limit, None);
+    assert_eq!(config.controllers.to_string(), "endpointslice-controller");
+    let endpointslice = EndpointSliceConfig {
+        workers: 5,
+        max_endpoints_per_slice: 100.try_into().unwrap(),
+        batch_period: Duration::ZERO,
+    };
+    assert_eq!(config.endpointslice, endpointslice);
+    assert_eq!(config.recheck_period, Duration::from_mins(10));
+    assert_eq!(config.namespace, "fairlead-system");
+    assert_eq!(config.admin_bind_address, "[::]:10270".parse::<SocketAddr>().unwrap());
+    assert_eq!(config.notices, [""; 0]);
+}
+
+/// One value of one flag, and how the configuration shows it.
+type Shown = fn(&ManagerConfig) -> String;
+
+const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
+    (
+        "kubeconfig",
+        "/etc/kubeconfig",
+        |c| format!("{:?}", c.kubeconfig.as_deref()),
+        "Some(\"/etc/kubeconfig\")",
+    ),
+    ("kubeconfig", "", |c| format!("{:?}", c.kubeconfig.as_deref()), "None"),
+    (
+        "master",
+        "https://[2001:db8::1]:6443",
+        |c| format!("{:?}", c.master),
+        "Some(https://[2001:db8::1]:6443/)",
+    ),
+    ("master", "", |c| format!("{:?}", c.master), "None"),
+    ("controllers", "*", |c| c.controllers.to_string(), "endpointslice-controller"),
+    ("controllers", "*,-endpointslice", |c| c.controllers.to_string(), ""),
+    ("controllers", "-endpointslice-controller,*", |c| c.controllers.to_string(), ""),
+    ("controllers", "endpointslice", |c| c.controllers.to_string(), "endpointslice-controller"),
+    ("concurrent-service-endpoint-syncs", "1", |c| c.endpointslice.workers.to_string(), "1"),
+    ("concurrent-service-endpoint-syncs", "50", |c| c.endpointslice.workers.to_string(), "50"),
+    ("concurrent-service-endpoint-syncs", "0x10", |c| c.endpointslice.workers.to_string(), "16"),
+    ("max-endpoints-per-slice", "1", |c| c.endpointslice.max_endpoints_per_slice.to_string(), "1"),
+    ("max-endpoints-per-slice", "1000", |c| c.endpointslice.max_endpoints_per_slice.to_string(), "1000"),
+    ("endpointslice-updates-batch-period", "0", |c| format!("{:?}", c.endpointslice.batch_period), "0ns"),
+    (
+        "endpointslice-updates-batch-period",
+        "500ms",
+        |c| format!("{:?}", c.endpointslice.batch_period),
+        "500ms",
+    ),
+    (
+        "endpointslice-updates-batch-period",
+        "1h2m3.5s",
+        |c| format!("{:?}", c.endpointslice.batch_period),
+        "3723.5s",
+    ),
+    ("min-resync-period", "1ns", |c| c.notices.len().to_string(), "1"),
+    ("min-resync-period", "12h0m0s", |c| c.notices.len().to_string(), "0"),
+    ("recheck-period", "1s", |c| format!("{:?}", c.recheck_period), "1s"),
+    ("recheck-period", "24h", |c| format!("{:?}", c.recheck_period), "86400s"),
+    ("namespace", "kube-system", |c| c.namespace.clone(), "kube-system"),
+    ("admin-bind-address", "127.0.0.1:0", |c| c.admin_bind_address.to_string(), "127.0.0.1:0"),
+    ("admin-bind-address", ":8080", |c| c.admin_bind_address.to_string(), "[::]:8080"),
+    ("kube-api-qps", "-1", |c| format!("{:?}", c.api_limit), "None"),
+    ("kube-api-qps", "0.5", |c| format!("{:?}", c.api_limit), "Some(ApiLimit { qps: 0.5, burst: 10 })"),
+    ("kube-api-burst", "30", |c| format!("{:?} {}", c.api_limit, c.notices.len()), "None 1"),
+    ("kube-api-burst", "2147483647", |c| c.notices.len().to_string(), "1"),
+    ("v", "10", |_| String::new(), ""),
+    ("logging-format", "json", |_| String::new(), ""),
+    ("leader-elect", "0", |_| String::new(), ""),
+];
+
+#[test]
+fn every_flag_takes_its_value_with_and_without_an_equals_sign() {
+    for (flag, value, shown, expected) in ACCEPTED {
+        let config = manager(&[&format!("--{flag}={value}")]);
+        assert_eq!(config.as_ref().map(shown), Ok((*expected).to_owned()), "--{flag}={value}");
+        // As with pflag, a boolean flag takes no value from the next argument.
+        if *flag != "leader-elect" {
+            let config = manager(&[&format!("--{flag}"), value]);
+            assert_eq!(config.as_ref().map(shown), Ok((*expected).to_owned()), "--{flag} {value}");
+        }
+    }
+}
+
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("concurrent-service-endpoint-syncs", "0", "must not be less than 1, but got 0 (allowed: 1 to 50)"),
+    ("concurrent-service-endpoint-syncs", "51", "must not be more than 50, but got 51 (allowed: 1 to 50)"),
+    ("concurrent-service-endpoint-syncs", "-3", "must not be less than 1, but got -3 (allowed: 1 to 50)"),
+    ("concurrent-service-endpoint-syncs", "five", "must be a whole number (1 to 50), but got \"five\""),
+    ("concurrent-service-endpoint-syncs", "", "must be a whole number (1 to 50), but got \"\""),
+    ("max-endpoints-per-slice", "0", "must not be less than 1, but got 0 (allowed: 1 to 1000)"),
+    ("max-endpoints-per-slice", "1001", "must not be more than 1000, but got 1001 (allowed: 1 to 1000)"),
+    (
+        "max-endpoints-per-slice",
+        "99999999999",
+        "must not be more than 1000, but got 99999999999 (allowed: 1 to 1000)",
+    ),
+    ("endpointslice-updates-batch-period", "-1s", "must not be less than 0s, but got -1s"),
+    (
+        "endpointslice-updates-batch-period",
+        "5",
+        "must be a duration such as 500ms, 10s or 1h30m, but got \"5\": a number has no unit",
+    ),
+    ("min-resync-period", "-1ns", "must not be less than 0s, but got -1ns"),
+    ("recheck-period", "999999999ns", "must not be less than 1s, but got 999999999ns"),
+    ("kube-api-qps", "fast", "must be a number, but got \"fast\""),
+    ("kube-api-qps", "NaN", "must be a number, but got \"NaN\""),
+    ("kube-api-burst", "-1", "must not be less than 0, but got -1 (allowed: 0 or more)"),
+    ("v", "11", "must not be more than 10, but got 11 (allowed: 0 to 10)"),
+    ("v", "-1", "must not be less than 0, but got -1 (allowed: 0 to 10)"),
+    ("logging-format", "xml", "must be \"text\" or \"json\", but got \"xml\""),
+    (
+        "controllers",
+        "*,endpoints",
+        "\"endpoints\" is not a known controller; known are endpointslice-controller (endpointslice)",
+    ),
+    ("master", "192.0.2.1", "must be a URL such as https://192.0.2.1:6443, but got \"192.0.2.1\""),
+    (
+        "admin-bind-address",
+        "10270",
+        "must be an IP address and a port, such as [::]:10270 or 127.0.0.1:0, but got \"10270\"",
+    ),
+    (
+        "namespace",
+        "Kube",
+        "must be the name of a namespace (at most 63 lower-case letters, digits and dashes, no dash at either end), \
+         but got \"Kube\"",
+    ),
+];
+
+#[test]
+fn a_wrong_value_is_refused_by_flag_value_and_range() {
+    for (flag, value, expected) in REFUSED {
+        let problems = manager(&[&format!("--{flag}={value}")]).unwrap_err();
+        assert_eq!(problems, [format!("--{flag} {expected}")]);
+    }
+    let problems = manager(&["--leader-elect=maybe"]).unwrap_err();
+    assert_eq!(problems, ["--leader-elect must be true or false, but got \"maybe\""]);
+}
+
+#[test]
+fn all_wrong_values_are_reported_together() {
+    let mut flags: Vec<String> = Vec::new();
+    let mut expected: Vec<String> = Vec::new();
+    for (flag, value, problem) in REFUSED {
+        // The last of several values counts, so one per flag.
+        if !expected.iter().any(|known: &String| known.starts_with(&format!("--{flag} "))) {
+            flags.push(format!("--{flag}={value}"));
+            expected.push(format!("--{flag} {problem}"));
+        }
+    }
+    let environment = Environment { rust_log: Some("=".to_owned()), ..Environment::default() };
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let mut problems = manager_in(&flags, &environment).unwrap_err();
+    let rust_log = problems.pop_if(|last| last.starts_with("the environment variable RUST_LOG"));
+    assert!(rust_log.is_some(), "{problems:?}");
+    problems.sort();
+    expected.sort();
+    assert_eq!(problems, expected);
+}
+
+#[test]
+fn leader_election_has_to_be_switched_off() {
+    for flags in [
+        &["manager"][..],
+        &["manager", "--leader-elect"],
+        &["manager", "--leader-elect=true"],
+        &["manager", "--leader-elect=T"],
+        &["manager", "--leader-elect=false", "--leader-elect"],
+    ] {
+        let Err(Answer::Refused(_, problems)) = fairlead(flags, &Environment::default()) else {
+            panic!("{flags:?} was not refused");
+        };
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        assert!(problem.contains("not part of this build"), "{problem}");
+        assert!(problem.ends_with("pass --leader-elect=false"), "{problem}");
+    }
+    for flag in ["--leader-elect=false", "--leader-elect=F", "--leader-elect=0"] {
+        assert!(fairlead(&["manager", "--leader-elect", flag], &Environment::default()).is_ok());
+    }
+}
+
+#[test]
+fn the_last_of_several_values_counts_and_lists_add_up() {
+    let config = manager(&["--max-endpoints-per-slice=0", "--max-endpoints-per-slice", "7"]).unwrap();
+    assert_eq!(config.endpointslice.max_endpoints_per_slice.get(), 7);
+    let config = manager(&["--controllers=*", "--controllers", "-endpointslice"]).unwrap();
+    assert!(config.controllers.is_empty());
+}
+
+#[test]
+fn limits_need_a_rate() {
+    let config = manager(&["--kube-api-qps=20", "--kube-api-burst=30"]).unwrap();
+    assert_eq!(config.api_limit, Some(ApiLimit { qps: 20.0, burst: 30 }));
+    assert!(config.notices.is_empty());
+}
+
+#[test]
+fn verbosity_in_all_forms() {
+    for (flags, expected) in [
+        (&["-v", "4"][..], "fairlead=debug,info"),
+        (&["-v4"], "fairlead=debug,info"),
+        (&["-v=4"], "fairlead=debug,info"),
+        (&["--v", "4"], "fairlead=debug,info"),
+        (&["--v=4"], "fairlead=debug,info"),
+        (&[], "info"),
+    ] {
+        let arguments = [&["manager", "--leader-elect=false"], flags].concat();
+        let logging = fairlead(&arguments, &Environment::default()).unwrap().logging;
+        assert_eq!(logging.filter(), expected, "{flags:?}");
+    }
+}
+
+#[test]
+fn the_namespace_is_that_of_the_flag_then_of_the_pod() {
+    let pod = Environment { pod_namespace: Some("services".to_owned()), ..Environment::default() };
+    assert_eq!(manager_in(&[], &pod).unwrap().namespace, "services");
+    assert_eq!(manager_in(&["--namespace=mine"], &pod).unwrap().namespace, "mine");
+    assert_eq!(
+        manager_in(&["--kubeconfig=rel/path"], &pod).unwrap().kubeconfig.as_deref(),
+        Some(Path::new("rel/path"))
+    );
+}
+
+#[test]
+fn what_is_not_known_is_refused_in_a_sentence() {
+    let help = "\"fairlead manager --help\" lists what there is";
+    for (arguments, command, expected) in [
+        (&["manager", "--nope"][..], "fairlead manager", format!("unknown flag --nope; {help}")),
+        (&["manager", "--nope=1"], "fairlead manager", format!("unknown flag --nope; {help}")),
+        (
+            &["manager", "--max-endpoints-per-slic=1"],
+            "fairlead manager",
+            format!("unknown flag --max-endpoints-per-slic; did you mean --max-endpoints-per-slice?; {help}"),
+        ),
+        (&["manager", "-x"], "fairlead manager", format!("unknown flag -x; {help}")),
+        (
+            &["manager", "--leader-elect", "false"],
+            "fairlead manager",
+            "does not take any arguments, got \"false\" (write --flag=value for true and false)".to_owned(),
+        ),
+        (
+            &["manager", "--kubeconfig"],
+            "fairlead manager",
+            format!("--kubeconfig string needs a value; {help}"),
+        ),
+        (&["manager", "-v"], "fairlead manager", format!("--v Level needs a value; {help}")),
+        (&[], "fairlead", "a role is missing; \"fairlead --help\" lists what there is".to_owned()),
+        (
+            &["manger"],
+            "fairlead",
+            "unknown role \"manger\"; \"fairlead --help\" lists what there is".to_owned(),
+        ),
+        (&["--nope"], "fairlead", "unknown flag --nope; \"fairlead --help\" lists what there is".to_owned()),
+    ] {
+        let answer = fairlead(arguments, &Environment::default()).unwrap_err();
+        assert_eq!(answer, Answer::Refused(command, vec![expected]), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
+    let help = asked(&["manager", "--help"]);
+    // The lines that begin a flag, without its short form.
+    let is_flag = |line: &str| line.starts_with("      --") || line.starts_with("  -v, --");
+    let entry = |flag: &str| {
+        let mut lines = help.lines().skip_while(|line| {
+            let name = line.split("--").nth(1).unwrap_or_default();
+            !(is_flag(line) && name.split([' ', '[']).next() == Some(flag))
+        });
+        assert!(lines.next().is_some(), "--{flag} is missing in\n{help}");
+        lines.take_while(|line| !line.is_empty()).collect::<String>()
+    };
+    for (flag, default) in [
+        ("controllers", Some("(default [*])")),
+        ("kube-api-burst", None),
+        ("kube-api-qps", None),
+        ("leader-elect", Some("(default true)")),
+        ("min-resync-period", Some("(default 12h0m0s)")),
+        ("concurrent-service-endpoint-syncs", Some("(default 5)")),
+        ("endpointslice-updates-batch-period", None),
+        ("max-endpoints-per-slice", Some("(default 100)")),
+        ("admin-bind-address", Some("(default [::]:10270)")),
+        ("namespace", None),
+        ("recheck-period", Some("(default 10m0s)")),
+        ("logging-format", Some("(default \"text\")")),
+        ("v", None),
+        ("kubeconfig", None),
+        ("master", None),
+    ] {
+        let entry = entry(flag);
+        match default {
+            Some(default) => assert!(entry.ends_with(default), "{entry}"),
+            None => assert!(!entry.contains("(default"), "{entry}"),
+        }
+        assert!(!entry.contains("[default"), "{entry}");
+    }
+    for flag in ["kube-api-burst", "kube-api-qps", "min-resync-period"] {
+        assert!(entry(flag).contains("Differs from kube-controller-manager"), "{flag}");
+    }
+    let flags = help.lines().filter(|line| is_flag(line)).count();
+    assert_eq!(flags, 15, "{help}");
+    assert!(asked(&["--help"]).contains("manager"));
+}
+
+#[test]
+fn version() {
+    let version = format!("fairlead {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(asked(&["--version"]), version);
+    assert!(asked(&["manager", "--version"]).contains(env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,88 @@
+//! The controllers of the role `manager`, from the client to their running tasks.
+
+use fairlead_endpointslice::controller::{self as endpointslice, COMPONENT};
+use fairlead_machinery::admin::Checks;
+use fairlead_machinery::client::{self, ClientError, ClientSettings};
+use fairlead_machinery::events::{self, EventMetrics};
+use fairlead_machinery::metrics::Workqueues;
+use fairlead_machinery::shutdown::Tasks;
+use fairlead_machinery::write::{Permit, RateLimit, Writer};
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::args::{Controller, ManagerConfig};
+use crate::informers::Informers;
+
+/// When what ends.
+pub(crate) struct Ends {
+    /// No new work is begun.
+    pub(crate) work: CancellationToken,
+    /// Nothing is written any more: work in progress had its time.
+    pub(crate) writes: CancellationToken,
+}
+
+/// Starts the controllers that `config` enables, and what they stand on. They begin to work when their caches are
+/// complete; an API server that cannot be reached, or refuses, is waited for.
+pub(crate) async fn start(
+    config: &ManagerConfig,
+    registry: &Registry,
+    checks: &Checks,
+    tasks: &mut Tasks,
+    ends: &Ends,
+) -> Result<(), ClientError> {
+    if config.controllers.is_empty() {
+        return Ok(());
+    }
+    let client = client::connect(&ClientSettings {
+        kubeconfig: config.kubeconfig.clone(),
+        master: config.master.clone(),
+        user_agent: format!("fairlead/{} (manager)", env!("CARGO_PKG_VERSION")),
+    })
+    .await?;
+    let limit = config.api_limit.map(|limit| RateLimit { qps: limit.qps.into(), burst: limit.burst });
+    let writer = Writer::new(client.clone(), Permit::until(ends.writes.clone()), limit);
+    let workqueues = Workqueues::new(registry);
+    let event_metrics = EventMetrics::new(registry);
+    let mut informers = Informers::new(registry);
+
+    let mut waiting = Vec::new();
+    for controller in config.controllers.iter() {
+        match controller {
+            Controller::EndpointSlice => {
+                let (recorder, events) = events::channel(client.clone(), COMPONENT, event_metrics.clone());
+                tasks.spawn("events", events.run(ends.work.clone()));
+                waiting.push(endpointslice::Controller::new(
+                    endpointslice::Settings {
+                        workers: config.endpointslice.workers,
+                        max_endpoints_per_slice: config.endpointslice.max_endpoints_per_slice,
+                        batch_period: config.endpointslice.batch_period,
+                        recheck_period: config.recheck_period,
+                    },
+                    endpointslice::Inputs {
+                        services: &mut informers.services,
+                        nodes: &mut informers.nodes,
+                        slices: &mut informers.slices,
+                        membership: informers.membership.clone(),
+                    },
+                    writer.clone(),
+                    recorder,
+                    registry,
+                    &workqueues,
+                ));
+            }
+        }
+    }
+
+    let synced = informers.start(&client, tasks, checks, &ends.work);
+    let (check, stop) = (checks.add("controllers", "waiting for the caches"), ends.work.clone());
+    tasks.spawn("controllers", async move {
+        if stop.run_until_cancelled(synced).await.is_none() {
+            return;
+        }
+        info!("all caches are complete, the controllers begin");
+        check.ok();
+        futures::future::join_all(waiting.into_iter().map(|controller| controller.run(stop.clone()))).await;
+    });
+    Ok(())
+}

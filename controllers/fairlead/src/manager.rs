@@ -1,0 +1,115 @@
+//! The role `manager`: from checked flags to the end of the process.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use fairlead_machinery::admin::{Admin, Checks};
+use fairlead_machinery::process_metrics;
+use fairlead_machinery::shutdown::{Shutdown, Tasks};
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::args::{Controller, ManagerConfig};
+use crate::controllers::{self, Ends};
+
+/// How long rounds in progress may take to end. A Pod has 30 s by default between SIGTERM and SIGKILL.
+const WORK_GRACE: Duration = Duration::from_secs(15);
+/// How long the admin server may take to end, once everything else has.
+const ADMIN_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs until a signal ends it: 0 after an orderly end, 1 if something failed, which is then in the log.
+pub(crate) fn run(config: ManagerConfig) -> ExitCode {
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}").into())
+        .and_then(|runtime| runtime.block_on(serve(config)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("fairlead manager ends: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: ManagerConfig) -> Result<(), Box<dyn Error>> {
+    describe(&config);
+    let shutdown =
+        Shutdown::on_signals().map_err(|error| format!("cannot listen for SIGINT and SIGTERM: {error}"))?;
+    let registry = Registry::new();
+    process_metrics::register(&registry)
+        .map_err(|error| format!("cannot register the metrics of the process: {error}"))?;
+    let checks = Checks::new(shutdown.clone());
+    let ends = Ends { work: shutdown.token().clone(), writes: CancellationToken::new() };
+    let mut work = Tasks::new();
+    controllers::start(&config, &registry, &checks, &mut work, &ends).await?;
+    let admin = Admin::bind(config.admin_bind_address, checks, registry).await?;
+
+    // The admin server ends last: health can be asked while everything else drains.
+    let stop_admin = CancellationToken::new();
+    let mut serving = Tasks::new();
+    serving.spawn("admin", admin.serve(stop_admin.clone()));
+
+    let lost = tokio::select! {
+        () = shutdown.begun() => None,
+        Some(ended) = serving.next_ended() => Some(ended),
+        Some(ended) = work.next_ended() => Some(ended),
+    };
+    // Asked again, because a task that ends with the shutdown may have been seen first.
+    if let Some(ended) = lost.filter(|ended| ended.panic.is_some() || !shutdown.has_begun()) {
+        let how = ended.panic.unwrap_or_else(|| "it returned".to_owned());
+        return Err(format!("the task {} ended before its time: {how}", ended.name).into());
+    }
+
+    let left = work.drain(WORK_GRACE).await;
+    if !left.is_empty() {
+        warn!(tasks = left.join(","), "some tasks did not end in time");
+    }
+    ends.writes.cancel();
+    stop_admin.cancel();
+    let left = serving.drain(ADMIN_GRACE).await;
+    if !left.is_empty() {
+        warn!(tasks = left.join(","), "some tasks did not end in time");
+    }
+    info!("fairlead manager ended");
+    Ok(())
+}
+
+/// Says at the start of the log what this process is going to do.
+fn describe(config: &ManagerConfig) {
+    let credentials = match &config.kubeconfig {
+        Some(path) => path.display().to_string(),
+        None => "service account of the Pod".to_owned(),
+    };
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        controllers = %config.controllers,
+        namespace = config.namespace,
+        credentials,
+        server = config.master.as_ref().map(tracing::field::display),
+        qps = config.api_limit.map(|limit| limit.qps),
+        burst = config.api_limit.map(|limit| limit.burst),
+        recheck_period = ?config.recheck_period,
+        "fairlead manager starts"
+    );
+    for controller in config.controllers.iter() {
+        match controller {
+            Controller::EndpointSlice => info!(
+                controller = controller.name(),
+                workers = config.endpointslice.workers,
+                max_endpoints_per_slice = config.endpointslice.max_endpoints_per_slice,
+                batch_period = ?config.endpointslice.batch_period,
+                "enabled"
+            ),
+        }
+    }
+    if config.controllers.is_empty() {
+        warn!("--controllers enables none, so there is nothing to do");
+    }
+    for notice in &config.notices {
+        warn!("{notice}");
+    }
+}
