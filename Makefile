@@ -1,0 +1,44 @@
+# What people and CI run. `make` alone lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# One version for everybody, so that a lint does not change by itself.
+CARGO_DENY_VERSION := 0.20.2
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: tools
+tools:
+	@hack/lab-tools --build
+
+.PHONY: build
+build: tools ## Build everything, in the dev profile
+	cargo build --workspace
+
+.PHONY: demo
+demo: tools ## Start a control plane and show a Service at work; Ctrl-C ends it
+	@hack/lab demo $(ARGS)
+
+.PHONY: lab
+lab: tools ## Start a control plane to play with; Ctrl-C ends it
+	@hack/lab up $(ARGS)
+
+.PHONY: test
+test: tools ## Run all tests, and say how long each part took
+	@hack/test
+
+.PHONY: lint
+lint: tools cargo-deny ## Check format, clippy, docs, licences and sources
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
+	cargo deny check bans licenses sources
+
+.PHONY: cargo-deny
+cargo-deny:
+	@cargo deny --version 2>/dev/null | grep -q 'cargo-deny $(CARGO_DENY_VERSION)$$' || { \
+	  echo 'cargo-deny $(CARGO_DENY_VERSION) is missing; installing it with cargo (some minutes, once)'; \
+	  cargo install cargo-deny --locked --force --version $(CARGO_DENY_VERSION); \
+	}

@@ -1,0 +1,72 @@
+//! What stands behind a Pod: a network namespace on a node and HTTP servers in it.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use tokio::task::AbortHandle;
+
+use crate::error::{Context, Error, Result};
+use crate::host::Host;
+use crate::http;
+use crate::network;
+use crate::node::Node;
+use crate::site::Site;
+
+/// The body of one Pod. It stays until [`Body::remove`] or the end of the lab.
+pub(crate) struct Body {
+    host: Host,
+    /// Last part of its addresses.
+    number: u8,
+    servers: Vec<AbortHandle>,
+}
+
+impl Body {
+    /// A namespace behind `node` with the address `number`, and a server on each port. `pod` is namespace and name.
+    pub(crate) fn make(
+        site: &Site,
+        node: &Node,
+        pod: &(String, String),
+        number: u8,
+        ports: impl Iterator<Item = u16>,
+    ) -> Result<Self> {
+        let (ipv4, ipv6) = network::pod_address(node.index(), number);
+        let host = site.host(&format!("pod-{}.{}", pod.0, pod.1), ipv4, ipv6)?;
+        let mut body = Self { host, number, servers: Vec::new() };
+        let outcome = network::plug_pod(node.host(), node.index(), &format!("pod{number}"), &body.host)
+            .and_then(|()| ports.into_iter().try_for_each(|port| body.listen(site, &pod.1, port)));
+        match outcome {
+            Ok(()) => Ok(body),
+            Err(error) => {
+                body.dismantle(site);
+                Err(error)
+            }
+        }
+    }
+
+    /// Its network namespace.
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Takes it away and gives its address back to its node.
+    pub(crate) fn remove(self, site: &Site, node: &Node) {
+        self.dismantle(site);
+        node.release_address(self.number);
+    }
+
+    fn dismantle(&self, site: &Site) {
+        self.servers.iter().for_each(AbortHandle::abort);
+        site.remove_host(&self.host);
+    }
+
+    /// Listens in the Pod's namespace; the task runs in the lab's own runtime.
+    fn listen(&mut self, site: &Site, pod: &str, port: u16) -> Result<()> {
+        let what = || format!("listening on port {port} of the Pod {pod}");
+        // One socket for both families.
+        let address = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+        let listener = self.host.run(|| std::net::TcpListener::bind(address))?.context(what)?;
+        listener.set_nonblocking(true).context(what)?;
+        let server = site.serve(listener, pod.into(), http::serve_pod).context(what)?;
+        self.servers.push(server.ok_or_else(|| Error::Invalid(format!("{}: the lab has ended", what())))?);
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! HTTP as the lab's hosts speak it: one GET per connection, and the server that stands behind a Pod.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Bytes;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// How long a connection and its answer may take together.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What an HTTP server answered.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Status code.
+    pub status: u16,
+    /// Body as text.
+    pub body: String,
+}
+
+/// What the server behind a Pod answers: who it is and whom it sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Name of the Pod.
+    pub pod: String,
+    /// Address that the connection came from.
+    pub client: IpAddr,
+    /// Port that the connection arrived at.
+    pub port: u16,
+}
+
+impl Answer {
+    pub(crate) fn parse(body: &str) -> Option<Self> {
+        let value: serde_json::Value = serde_json::from_str(body).ok()?;
+        Some(Self {
+            pod: value["pod"].as_str()?.to_owned(),
+            client: value["client"].as_str()?.parse().ok()?,
+            port: value["port"].as_u64()?.try_into().ok()?,
+        })
+    }
+
+    fn to_line(&self) -> String {
+        let value = serde_json::json!({ "pod": self.pod, "client": self.client, "port": self.port });
+        format!("{value}\n")
+    }
+}
+
+/// GET `path` over a new connection of `socket`. The error is the reason in words.
+pub(crate) async fn get(socket: TcpSocket, to: SocketAddr, path: &str) -> Result<Response, String> {
+    tokio::time::timeout(TIMEOUT, exchange(socket, to, path))
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}")))
+}
+
+async fn exchange(socket: TcpSocket, to: SocketAddr, path: &str) -> Result<Response, String> {
+    let stream = socket.connect(to).await.map_err(|error| format!("no connection: {error}"))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| format!("no HTTP connection: {error}"))?;
+    let request = http::Request::get(path)
+        .header(http::header::HOST, to.to_string())
+        .header(http::header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| format!("the path {path} cannot be sent: {error}"))?;
+    let exchange = async move {
+        let response = sender.send_request(request).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(Response { status, body: String::from_utf8_lossy(&body).into_owned() })
+    };
+    let (answer, _) = futures::join!(exchange, connection);
+    answer.map_err(|error: hyper::Error| format!("no answer: {error}"))
+}
+
+/// Answers every request with [`Answer`] until the task is dropped.
+pub(crate) async fn serve_pod(pod: Arc<str>, listener: TcpListener) {
+    loop {
+        // Accepting fails for a connection that is gone already; the next one may be well.
+        if let Ok((stream, peer)) = listener.accept().await {
+            tokio::spawn(serve_connection(pod.clone(), stream, peer));
+        }
+    }
+}
+
+async fn serve_connection(pod: Arc<str>, stream: TcpStream, peer: SocketAddr) {
+    let port = stream.local_addr().map_or(0, |address| address.port());
+    let answer = Answer { pod: pod.to_string(), client: peer.ip().to_canonical(), port }.to_line();
+    let service = service_fn(move |_| {
+        let answer = answer.clone();
+        async move { Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from(answer)))) }
+    });
+    // A client that goes away in the middle is its own affair.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_survives_its_line() {
+        let answer = Answer { pod: "web-1".into(), client: "2001:db8::1".parse().unwrap(), port: 8080 };
+        assert_eq!(Answer::parse(&answer.to_line()), Some(answer));
+        assert_eq!(Answer::parse("404 page not found"), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! The lab: a real control plane and a real network on one machine, without containers and without root.
+//!
+//! A [`Lab`] is etcd, kube-apiserver, kube-controller-manager (service accounts, garbage collection and namespaces
+//! only), nodes with kube-proxy, and a client, each in a network namespace of its own. Pods are API objects with
+//! real HTTP servers behind them. Everything is inside the namespaces that `hack/in-namespace` makes, and vanishes
+//! with the [`Lab`] or with the process.
+//!
+//! ```no_run
+//! # async fn example() -> lab::Result<()> {
+//! use std::time::Duration;
+//! let lab = lab::Lab::builder().start().await?;
+//! let manager = lab.manager().controllers("endpointslice-controller").start().await?;
+//! let pod = lab.pod("default", "web-1").label("app", "web").start().await?;
+//! let service: k8s_openapi::api::core::v1::Service = lab.create("default", serde_json::json!({
+//!     "metadata": { "name": "web" },
+//!     "spec": { "selector": { "app": "web" }, "ports": [{ "port": 80, "targetPort": 8080 }] },
+//! })).await?;
+//! let address = lab::cluster_ips(&service)[0];
+//! lab.wait_until("the Pod to answer through the Service", Duration::from_secs(10), async || {
+//!     Ok(lab.client().get(address, 80).await?)
+//! }).await?;
+//! # Ok(()) }
+//! ```
+
+mod binaries;
+mod body;
+mod builder;
+mod command;
+mod control_plane;
+mod error;
+mod host;
+mod http;
+mod kubeconfig;
+mod lab;
+mod manager;
+mod metrics;
+mod network;
+mod node;
+mod pki;
+mod pod;
+mod pod_builder;
+mod process;
+mod service;
+mod site;
+mod wait;
+
+pub use builder::{LabBuilder, ProxyMode};
+pub use error::{Error, Result};
+pub use host::Host;
+pub use http::{Answer, Response};
+pub use kubeconfig::Identity;
+pub use lab::Lab;
+pub use manager::{Manager, ManagerBuilder};
+pub use metrics::{Metrics, Sample, Writes};
+pub use node::Node;
+pub use pod::{Families, Pod};
+pub use pod_builder::PodBuilder;
+pub use process::Process;
+pub use service::{cluster_ips, node_port};
+pub use wait::{NotYet, wait_until};

@@ -1,0 +1,231 @@
+//! `fairlead manager` under test.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::binaries;
+use crate::builder::blocking;
+use crate::command;
+use crate::control_plane::{answers_ok, ready, start_in};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::http::Response;
+use crate::kubeconfig::Identity;
+use crate::lab::Shared;
+use crate::metrics::Metrics;
+use crate::network;
+use crate::process::Process;
+
+/// Port of the admin server; each manager has a host of its own.
+const ADMIN_PORT: u16 = 10270;
+/// How many managers a lab can have had.
+const MOST: u8 = 49;
+/// Longer than a clean shutdown takes.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// A `fairlead manager` about to be started: see [`crate::Lab::manager`].
+#[derive(Clone)]
+#[must_use = "nothing happens before `start`"]
+pub struct ManagerBuilder {
+    shared: Arc<Shared>,
+    controllers: String,
+    identity: Identity,
+    flags: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl ManagerBuilder {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            controllers: "*".to_owned(),
+            identity: Identity::service_account("fairlead-system", "fairlead-manager"),
+            flags: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// The value of `--controllers`, `*` by default.
+    pub fn controllers(mut self, list: &str) -> Self {
+        list.clone_into(&mut self.controllers);
+        self
+    }
+
+    /// Another identity than the ServiceAccount of `config/rbac`, for example one without rights.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// A further flag, such as `--max-endpoints-per-slice=2`.
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// A variable of its environment, such as `RUST_LOG`.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Applies `config/rbac`, starts the manager on a host of its own and waits until `/readyz` says ok.
+    ///
+    /// # Errors
+    /// [`Error::Component`] with the end of its log when it ends or is late.
+    pub async fn start(self) -> Result<Manager> {
+        let manager = self.spawn().await?;
+        manager.wait_ready().await?;
+        Ok(manager)
+    }
+
+    /// [`ManagerBuilder::start`] without waiting, for managers that cannot become ready.
+    ///
+    /// # Errors
+    /// [`Error::MissingBinary`] when there is no binary, [`Error::Api`] when there is no token for it.
+    pub async fn spawn(self) -> Result<Manager> {
+        let shared = self.shared;
+        let binary = binaries::fairlead()?;
+        apply_rbac(&shared).await?;
+        let kubeconfig = shared.kubeconfigs.write(&self.identity, &shared.pki, Some(&shared.api)).await?;
+        let number = shared.managers.fetch_add(1, Ordering::Relaxed);
+        if number >= MOST {
+            return Err(Error::Invalid(format!(
+                "the lab has had {MOST} managers, and its addresses are used up"
+            )));
+        }
+        let name = format!("manager-{number}");
+        let host = {
+            let (shared, name) = (shared.clone(), name.clone());
+            blocking(move || {
+                let (ipv4, ipv6) = network::segment(network::manager_number(number));
+                let host = shared.site.host(&name, ipv4, ipv6)?;
+                network::plug(&shared.switch, &[(&host, Vec::new())])?;
+                Ok(host)
+            })
+            .await?
+        };
+        let mut args = vec![
+            "manager".to_owned(),
+            format!("--kubeconfig={}", kubeconfig.display()),
+            format!("--controllers={}", self.controllers),
+            "--leader-elect=false".to_owned(),
+            format!("--admin-bind-address=127.0.0.1:{ADMIN_PORT}"),
+        ];
+        args.extend(self.flags);
+        let process = start_in(&shared.site, &host, &name, binary, args, self.environment)?;
+        Ok(Manager { host, process })
+    }
+}
+
+/// A `fairlead manager` in the lab. Dropping this handle leaves it running until the lab ends.
+#[derive(Clone)]
+pub struct Manager {
+    host: Host,
+    process: Process,
+}
+
+impl Manager {
+    /// Its host; `set_connected(false)` cuts it off from the API server.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Its process: pid, freezing and thawing, whether it still runs.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Its log so far, over all of its runs.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the log cannot be read.
+    pub fn log(&self) -> Result<String> {
+        self.process.log()
+    }
+
+    /// Waits until `/readyz` says ok.
+    ///
+    /// # Errors
+    /// [`Error::Component`] with the end of its log when it ends or is late.
+    pub async fn wait_ready(&self) -> Result<()> {
+        ready(&self.process, async || answers_ok(&self.host, admin(), "/readyz").await).await
+    }
+
+    /// GET of its admin server, for example `/readyz?verbose`.
+    ///
+    /// # Errors
+    /// [`Error::Http`] when it does not answer.
+    pub async fn admin(&self, path: &str) -> Result<Response> {
+        self.host.http_get(admin(), path).await
+    }
+
+    /// Its metrics.
+    ///
+    /// # Errors
+    /// [`Error::Http`] when it does not answer.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        Ok(Metrics::parse(&self.admin("/metrics").await?.body))
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that, 30 s at most.
+    ///
+    /// # Errors
+    /// [`Error::Component`] with the end of its log when it does not end.
+    pub async fn stop(&self) -> Result<ExitStatus> {
+        tokio::time::timeout(STOP_LIMIT, self.process.terminate()).await.unwrap_or_else(|_| {
+            Err(self.process.failure(&format!("did not end within {STOP_LIMIT:?} after SIGTERM")))
+        })
+    }
+
+    /// Ends it at once (SIGKILL).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it does not run.
+    pub async fn kill(&self) -> Result<ExitStatus> {
+        self.process.kill().await
+    }
+
+    /// Starts it again, after it has ended, and waits until it is ready.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it still runs; [`Error::Component`] when it ends or is late.
+    pub async fn restart(&self) -> Result<()> {
+        self.process.restart()?;
+        self.wait_ready().await
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Manager").field("name", &self.process.name()).finish_non_exhaustive()
+    }
+}
+
+fn admin() -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), ADMIN_PORT)
+}
+
+/// Applies `config/rbac` of this repository, unless that has been done in this lab.
+pub(crate) async fn apply_rbac(shared: &Arc<Shared>) -> Result<()> {
+    let apply = async || {
+        let binary = binaries::kubernetes("kubectl")?;
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/rbac");
+        let args = [
+            format!("--kubeconfig={}", shared.admin.display()),
+            format!("--cache-dir={}", shared.site.folder().join("kubectl-cache").display()),
+            "apply".to_owned(),
+            "-k".to_owned(),
+            folder.display().to_string(),
+        ];
+        blocking(move || command::run(binary, &args, "").map(drop)).await
+    };
+    shared.rbac.get_or_try_init(apply).await.map(drop)
+}
