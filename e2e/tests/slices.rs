@@ -241,6 +241,24 @@ async fn a_node_that_appears_later_or_changes_its_zone_reaches_the_endpoints() -
 }
 
 #[tokio::test]
+async fn changes_of_pods_are_collected_for_the_batch_period() -> Result<()> {
+    let lab = objects_only().start().await?;
+    let flag = "--endpointslice-updates-batch-period=6s";
+    let manager = lab.manager().controllers(CONTROLLER).flag(flag).start().await?;
+    service(&lab, "web", json!({})).await?;
+    slices_until(&lab, "web", "a placeholder, at once: the Service is no Pod", |it| it.len() == 1).await?;
+    let before = lab.writes().await?;
+    for number in 0..5 {
+        lab.pod("default", &format!("web-{number}")).label("app", "web").paper().start().await?;
+    }
+    assert!(endpoints(&slices(&lab, "web").await?).is_empty(), "the window is still open");
+    slices_until(&lab, "web", "all five", |it| endpoints(it).len() == 5).await?;
+    let log = manager.log()?;
+    assert_eq!(lab.writes().await?.since(&before).of_resource("endpointslices"), 1, "{log}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_others_do_to_slices_is_put_right_also_after_a_restart() -> Result<()> {
     let lab = objects_only().start().await?;
     let manager = manager(&lab).await?;

@@ -1,7 +1,6 @@
 //! States that should not be and are: nothing panics, nothing loops, nothing is lost.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use fairlead_objects::{ClusterIp, Family, Pod, Service, TargetPort, testing};
 use smallvec::smallvec;
@@ -155,19 +154,15 @@ fn a_selector_that_picks_pods_without_anything_settles() {
 }
 
 #[test]
-fn five_thousand_endpoints_are_planned_in_milliseconds() {
+fn one_changed_pod_of_five_thousand_is_one_write() {
     let mut cluster = Cluster::with_pods(5_000);
     cluster.service.ports = vec![testing::service_port("http", TargetPort::Name("web".into()))];
     assert_eq!(cluster.sync(), (50, 0, 0));
     assert_eq!(cluster.sizes(), [100; 50]);
     assert_eq!(cluster.sync(), NOTHING);
     cluster.change_pod(2_500, |pod| pod.ready = false);
-    let start = Instant::now();
     let plan = cluster.plan();
-    let elapsed = start.elapsed();
     assert_eq!(plan.actions.len(), 1);
-    // About 1 ms optimised, ten times that in a debug build; a quadratic algorithm takes seconds.
-    assert!(elapsed.as_millis() < 500, "{elapsed:?}");
     cluster.apply(plan);
     assert_eq!(cluster.published().len(), 5_000);
     cluster.pods.clear();
