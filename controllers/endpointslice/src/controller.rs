@@ -20,6 +20,7 @@ use fairlead_machinery::slice_index::SliceIndex;
 use fairlead_machinery::worker::{self, Outcome};
 use fairlead_machinery::write::{WriteError, WriteFailure, Writer};
 use fairlead_objects::{Family, Istr, Node, ObjectKey, Record, Service, Slice};
+use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::time::Instant;
@@ -33,6 +34,8 @@ use crate::{Action, Facts, Memory, MissingNode, plan, service_of};
 pub const COMPONENT: &str = "endpoint-slice-controller";
 /// Name of the work queue in the `workqueue_*` metrics.
 const QUEUE: &str = "endpoint_slice";
+/// Writes of one family of one Service that are sent at a time.
+const WRITES_AT_A_TIME: usize = 8;
 /// How long a Pod's Node may be unknown before people are told. The Node may just be later in its watch than the
 /// Pod in its own.
 const NODE_GRACE: Duration = Duration::from_secs(3);
@@ -192,7 +195,8 @@ impl Controller {
         );
         tracing::debug!(service = %key, ?dirty, writes = plan.actions.len(), "planned");
 
-        let errors = self.apply(key, plan.actions).await;
+        let wanted: Vec<Family> = plan.families.iter().map(|counts| counts.family).collect();
+        let errors = self.apply(key, plan.actions, &wanted).await;
         for counts in &plan.families {
             self.metrics.family(counts, !errors.failed(counts.family));
         }
@@ -212,22 +216,60 @@ impl Controller {
         }
     }
 
-    /// Sends the writes in their order. A failed one ends those of its family: what was to follow it may take
-    /// away what it was to put in place.
-    async fn apply(&self, key: &ObjectKey, actions: Vec<Action>) -> Errors {
-        let mut errors = Errors::default();
+    /// Sends the writes: the families of the Service side by side, then what families that it no longer has have
+    /// left.
+    async fn apply(&self, key: &ObjectKey, actions: Vec<Action>, wanted: &[Family]) -> Errors {
+        let mut families: Vec<(Option<Family>, Vec<Action>)> = Vec::new();
         for action in actions {
             let family = action.family();
-            if errors.0.iter().any(|(failed, _)| *failed == family) {
-                continue;
+            match families.iter_mut().find(|(known, _)| *known == family) {
+                Some((_, actions)) => actions.push(action),
+                None => families.push((family, vec![action])),
             }
-            if let Err(error) = self.write(key, action).await {
-                errors.0.push((family, error));
-            }
+        }
+        let (current, left): (Vec<_>, Vec<_>) = families
+            .into_iter()
+            .partition(|(family, _)| family.is_some_and(|family| wanted.contains(&family)));
+        let mut errors = Errors::default();
+        for stage in [current, left] {
+            let writes = stage.into_iter().map(async |(family, actions)| {
+                self.apply_family(key, actions).await.err().map(|error| (family, error))
+            });
+            errors.0.extend(futures::future::join_all(writes).await.into_iter().flatten());
         }
         // Nothing can be created in a namespace that is being deleted, and nothing is owed there.
         errors.0.retain(|(_, error)| error.kind != WriteFailure::NamespaceTerminating);
         errors
+    }
+
+    /// Creates, then updates, then deletes, each a few at a time. A failed write ends the rest: what was to follow
+    /// may take away what it was to put in place.
+    async fn apply_family(&self, key: &ObjectKey, actions: Vec<Action>) -> Result<(), WriteError> {
+        let (mut creates, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
+        for action in actions {
+            match action {
+                Action::Create(_) => creates.push(action),
+                Action::Update { .. } => updates.push(action),
+                Action::Delete(_) => deletes.push(action),
+            }
+        }
+        for phase in [creates, updates, deletes] {
+            // Those that are on their way are waited for: their answers must not get lost.
+            let failure = Mutex::new(None);
+            stream::iter(phase)
+                .for_each_concurrent(WRITES_AT_A_TIME, async |action| {
+                    if failure.lock().is_none()
+                        && let Err(error) = self.write(key, action).await
+                    {
+                        failure.lock().get_or_insert(error);
+                    }
+                })
+                .await;
+            if let Some(error) = failure.into_inner() {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     async fn write(&self, key: &ObjectKey, action: Action) -> Result<(), WriteError> {
