@@ -3,10 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::HeaderValue;
 use http::header::USER_AGENT;
+use http::{HeaderValue, Request};
+use http_body_util::BodyExt;
 use kube::Client;
+use kube::client::Body;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+
+/// How long an answer to a list may take, and the beginning of one to a watch: as long as the API server itself
+/// works on a request by default.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How to reach the API server.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +75,38 @@ pub async fn connect(settings: &ClientSettings) -> Result<Client, ClientError> {
     config.connect_timeout = Some(Duration::from_secs(5));
     config.default_retry = false;
     Client::try_from(config).map_err(|error| ClientError::Setup { server, reason: chain(&error) })
+}
+
+/// The same client for lists and watches, which have no timeout of their own in kube: an answer that does not come,
+/// or that stops coming, is given up after a minute. Of a watch only the beginning is waited for.
+///
+/// Must be called in a tokio runtime.
+pub(crate) fn impatient(client: &Client) -> Client {
+    let patient = client.clone();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let client = patient.clone();
+        async move {
+            let query = request.uri().query().unwrap_or_default();
+            let is_watch = query.split('&').any(|pair| pair == "watch=true");
+            let exchange = async {
+                let answer = client.send(request).await?;
+                if is_watch {
+                    return Ok(answer);
+                }
+                let (parts, body) = answer.into_parts();
+                let bytes = body.collect().await?.to_bytes();
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(http::Response::from_parts(
+                    parts,
+                    bytes.into(),
+                ))
+            };
+            match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
+                Ok(answer) => answer,
+                Err(_) => Err(format!("no answer from the API server within {ANSWER_TIMEOUT:?}").into()),
+            }
+        }
+    });
+    Client::new(service, client.default_namespace())
 }
 
 /// An error with all its causes on one line.

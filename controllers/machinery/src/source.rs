@@ -15,7 +15,7 @@ use kube::runtime::watcher;
 use kube::{Api, Client};
 use serde::{Deserialize, Deserializer};
 
-use crate::client::chain;
+use crate::client::{chain, impatient};
 
 /// One step of a list-and-watch.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,6 +114,7 @@ impl<R: Record> JsonSource<R> {
     /// Watches all namespaces; `field_selector` leaves out objects that nobody needs.
     #[must_use]
     pub fn new(client: Client, field_selector: Option<&str>) -> Self {
+        let client = impatient(&client);
         let field_selector = field_selector.map(str::to_owned);
         let events = Self::watch(&client, field_selector.as_deref(), true);
         Self { client, field_selector, streaming: true, events, record: PhantomData }

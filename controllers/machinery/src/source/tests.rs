@@ -1,8 +1,10 @@
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fairlead_objects::Node;
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -142,4 +144,77 @@ async fn an_expired_watch_is_listed_anew() {
     let mut source = JsonSource::new(client, None);
     let events = take(&mut source, 6).await;
     assert_eq!(names(&events), ["begin", "+a@3", "end", "begin", "+a@3", "end"]);
+}
+
+/// Lists and watches of kube have no timeout of their own: one answer that never came would stop the informer for
+/// as long as the process lives.
+#[tokio::test(start_paused = true)]
+async fn a_list_without_answer_is_given_up_and_made_again() {
+    for streaming in [true, false] {
+        let requests = Arc::new(Mutex::new(0));
+        let log = Arc::clone(&requests);
+        let service = service_fn(move |request: Request<Body>| {
+            let target = request.uri().to_string();
+            let streams = target.contains("sendInitialEvents");
+            let first = (streams == streaming) && {
+                *log.lock() += 1;
+                *log.lock() == 1
+            };
+            async move {
+                if first {
+                    std::future::pending::<()>().await;
+                }
+                let end = json!({"kind": "Node", "apiVersion": "v1", "metadata": {"resourceVersion": "7",
+                    "annotations": {"k8s.io/initial-events-end": "true"}}});
+                let (status, body) = if streams && streaming {
+                    (200, lines(&[("BOOKMARK", end)]))
+                } else if streams {
+                    (422, json!({"kind": "Status", "status": "Failure", "code": 422, "reason": "Invalid", "message": "sendInitialEvents"}).to_string())
+                } else {
+                    (200, json!({"kind": "NodeList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}, "items": []}).to_string())
+                };
+                Ok::<_, Infallible>(
+                    Response::builder().status(status).body(Body::from(body.into_bytes())).unwrap(),
+                )
+            }
+        });
+        let mut source: JsonSource<Node> = JsonSource::new(Client::new(service, "default"), None);
+        let begun = tokio::time::Instant::now();
+        let list = tokio::time::timeout(Duration::from_mins(5), async {
+            let error = loop {
+                match source.next().await {
+                    Ok(event) => assert!(matches!(event, SourceEvent::ListBegins)),
+                    Err(error) => break error,
+                }
+            };
+            let after = begun.elapsed();
+            (error, after, take(&mut source, 2).await)
+        });
+        let (error, after, events) = list.await.expect("the source gives up");
+        assert!(error.to_string().contains("no answer"), "{error}");
+        assert!(after <= Duration::from_mins(1), "{after:?}");
+        assert_eq!(names(&events), ["begin", "end"]);
+    }
+}
+
+/// As above, when the answer begins but does not end.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_stops_coming_is_given_up() {
+    let service = service_fn(move |request: Request<Body>| async move {
+        if request.uri().to_string().contains("sendInitialEvents") {
+            let status = json!({"kind": "Status", "status": "Failure", "code": 422, "reason": "Invalid", "message": "sendInitialEvents"});
+            let body = http_body_util::Full::new(hyper::body::Bytes::from(status.to_string()));
+            let body = BodyExt::map_err(body, |never| match never {}).boxed_unsync();
+            return Ok::<_, Infallible>(Response::builder().status(422).body(body).unwrap());
+        }
+        let frames =
+            futures::stream::once(async { Ok::<_, std::io::Error>(hyper::body::Frame::data("{".into())) });
+        let body = http_body_util::StreamBody::new(frames.chain(futures::stream::pending()));
+        Ok(Response::new(BodyExt::boxed_unsync(body)))
+    });
+    let mut source: JsonSource<Node> = JsonSource::new(Client::new(service, "default"), None);
+    assert!(matches!(source.next().await, Ok(SourceEvent::ListBegins)));
+    let answer = tokio::time::timeout(Duration::from_mins(5), source.next()).await;
+    let error = answer.expect("the source gives up").expect_err("half a page is no page");
+    assert!(error.to_string().contains("no answer"), "{error}");
 }
