@@ -13,7 +13,7 @@ use fairlead_machinery::events::{EventType, ObjectReference, Recorder};
 use fairlead_machinery::informer::{Change, Informer, Store};
 use fairlead_machinery::membership::{Cause, Membership};
 use fairlead_machinery::metrics::Workqueues;
-use fairlead_machinery::own_writes::OwnWrites;
+use fairlead_machinery::own_writes::{Cached, OwnWrites};
 use fairlead_machinery::queue::Queue;
 use fairlead_machinery::recheck;
 use fairlead_machinery::slice_index::SliceIndex;
@@ -39,6 +39,9 @@ const WRITES_AT_A_TIME: usize = 8;
 /// How long a Pod's Node may be unknown before people are told. The Node may just be later in its watch than the
 /// Pod in its own.
 const NODE_GRACE: Duration = Duration::from_secs(3);
+/// The first change of a slice by others is looked at at once, further ones of the same Service no sooner than this
+/// after the one before: somebody may be reverting what we revert. Upstream waits that long each time.
+const REVERT_GAP: Duration = Duration::from_secs(1);
 
 /// Settings, already validated.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +68,13 @@ pub struct Inputs<'a> {
     pub membership: Arc<Membership>,
 }
 
+/// Since when Pods of a Service have been without a Node, and whether people know.
+#[derive(Clone, Copy)]
+struct Nodeless {
+    since: Instant,
+    told: bool,
+}
+
 /// The endpointslice-controller.
 pub struct Controller {
     settings: Settings,
@@ -75,6 +85,10 @@ pub struct Controller {
     index: Mutex<SliceIndex>,
     own_writes: OwnWrites<Slice>,
     memories: Mutex<HashMap<ObjectKey, Memory>>,
+    /// Services with Pods whose Node is unknown.
+    nodeless: Mutex<HashMap<ObjectKey, Nodeless>>,
+    /// When the slices of a Service were last looked at because others had changed them.
+    reverts: Mutex<HashMap<ObjectKey, Instant>>,
     queue: Arc<Queue<ObjectKey, Dirty>>,
     writer: Writer,
     recorder: Recorder,
@@ -101,6 +115,8 @@ impl Controller {
             index: Mutex::new(SliceIndex::new(service_of)),
             own_writes: OwnWrites::default(),
             memories: Mutex::default(),
+            nodeless: Mutex::default(),
+            reverts: Mutex::default(),
             queue: Arc::new(Queue::new(workqueues.of(QUEUE))),
             writer,
             recorder,
@@ -110,6 +126,12 @@ impl Controller {
         membership.on_affected(move |service, cause| this.affected(service, cause));
         let this = Arc::clone(&controller);
         slices.on_change(move |change| this.slice_changed(change));
+        let this = Arc::clone(&controller);
+        slices.on_list(move |asked| {
+            for service in this.own_writes.listed(asked) {
+                this.queue.add(service, Dirty::All);
+            }
+        });
         controller
     }
 
@@ -146,40 +168,60 @@ impl Controller {
             (None, None) => return,
         };
         for service in services {
-            if !self.is_own(&service, &seen) {
-                self.queue.add(service, Dirty::slice(seen.clone()));
+            if self.acknowledge(&service, &seen) || !self.slices.is_synced() {
+                // Our own doing, or the first list: every Service is looked at after that anyway.
+                continue;
             }
+            let delay = self.revert_delay(&service, Instant::now()).max(self.settings.batch_period);
+            self.queue.add_after(service, Dirty::slice(seen.clone()), delay);
         }
     }
 
-    /// Did we make this state ourselves?
-    fn is_own(&self, service: &ObjectKey, seen: &SliceSeen) -> bool {
+    /// Takes note of a state that the cache shows; true if we made it ourselves, so that nobody need look.
+    fn acknowledge(&self, service: &ObjectKey, seen: &SliceSeen) -> bool {
         match seen {
-            SliceSeen::Stored { name, version } => self.own_writes.explains_version(service, name, version),
-            SliceSeen::Deleted { name, uid } => self.own_writes.explains_deletion(service, name, uid),
+            SliceSeen::Stored { name, version } => self.own_writes.acknowledge_stored(service, name, version),
+            SliceSeen::Deleted { name, uid } => self.own_writes.acknowledge_deleted(service, name, uid),
         }
+    }
+
+    /// How long a change of a slice by others waits.
+    fn revert_delay(&self, service: &ObjectKey, now: Instant) -> Duration {
+        let mut reverts = self.reverts.lock();
+        let at = match reverts.get(service) {
+            // Planned already, or long ago.
+            Some(last) if *last >= now => *last,
+            Some(last) => now.max(*last + REVERT_GAP),
+            None => now,
+        };
+        reverts.insert(service.clone(), at);
+        at - now
     }
 
     async fn sync(&self, key: &ObjectKey, dirty: Dirty) -> Outcome<Dirty> {
-        if let Dirty::Parts(Parts { pods, slices, nodes_overdue: false }) = &dirty
+        if let Dirty::Parts(Parts { pods, slices }) = &dirty
             && pods.is_empty()
             // The watch told of our own writes before their answers were here.
-            && slices.iter().all(|seen| self.is_own(key, seen))
+            && slices.iter().all(|seen| self.acknowledge(key, seen))
         {
             return Outcome::Done;
         }
         let Some(service) = self.services.get(key) else {
             // Its slices go with it: the garbage collector follows their owner references.
             self.memories.lock().remove(key);
+            self.nodeless.lock().remove(key);
+            self.reverts.lock().remove(key);
             self.own_writes.forget(key);
             self.metrics.forget_service(key);
+            self.metrics.synced(SyncResult::Success);
             return Outcome::Done;
         };
         let pods = self.membership.members(key);
-        // The frontier first: whatever it covers is then in the index.
-        let frontier = self.slices.frontier();
-        let cached = self.index.lock().slices_of(key);
-        let slices = self.own_writes.newest(key, cached, &self.slices, &frontier, Instant::now());
+        let slices = self.own_writes.newest(key, Instant::now(), || {
+            // The frontier first: whatever it covers is then in the index.
+            let frontier = self.slices.frontier();
+            Cached { frontier, objects: self.index.lock().slices_of(key) }
+        });
         let memory = self.memories.lock().get(key).cloned().unwrap_or_default();
         let node =
             |name: &Istr| self.nodes.get(&ObjectKey { namespace: Istr::default(), name: name.clone() });
@@ -207,13 +249,10 @@ impl Controller {
             } else {
                 self.memories.lock().insert(key.clone(), plan.next);
             }
-            return self.report_nodes(&service, &plan.missing_nodes, &dirty);
+            return self.report_nodes(&service, &plan.missing_nodes);
         }
         self.report_errors(&service, &errors);
-        match errors.pause() {
-            Some(pause) => Outcome::RetryAfter(dirty, pause),
-            None => Outcome::Retry(dirty),
-        }
+        Outcome::Retry(dirty, errors.pause())
     }
 
     /// Sends the writes: the families of the Service side by side, then what families that it no longer has have
@@ -291,7 +330,7 @@ impl Controller {
                 let uid = slice.uid.to_string();
                 self.writer.delete(resource, namespace, &slice.key.name, &uid).await?;
                 self.metrics.wrote("delete");
-                self.own_writes.deleted(key, slice, Instant::now());
+                self.own_writes.deleted(key, Arc::clone(slice), Instant::now());
                 return Ok(());
             }
         };
@@ -301,15 +340,24 @@ impl Controller {
 
     /// Pods without a Node: first they get a moment for the Node to appear, then people are told. Whenever the
     /// Node does appear, the Service is planned again.
-    fn report_nodes(&self, service: &Service, missing: &[MissingNode], dirty: &Dirty) -> Outcome<Dirty> {
+    fn report_nodes(&self, service: &Service, missing: &[MissingNode]) -> Outcome<Dirty> {
+        let mut nodeless = self.nodeless.lock();
         let Some(first) = missing.first() else {
+            nodeless.remove(&service.key);
             self.metrics.synced(SyncResult::Success);
             return Outcome::Done;
         };
         self.metrics.synced(SyncResult::Error);
-        if !matches!(dirty, Dirty::Parts(Parts { nodes_overdue: true, .. })) {
-            return Outcome::RetryAfter(Dirty::nodes_overdue(), NODE_GRACE);
+        let now = Instant::now();
+        let state = nodeless.entry(service.key.clone()).or_insert(Nodeless { since: now, told: false });
+        let waited = now - state.since;
+        if state.told {
+            return Outcome::Done;
         }
+        if waited < NODE_GRACE {
+            return Outcome::Later(Dirty::All, NODE_GRACE.saturating_sub(waited));
+        }
+        state.told = true;
         let more = match missing.len() - 1 {
             0 => String::new(),
             more => format!(", and {more} more Pods for the same reason"),
@@ -369,7 +417,7 @@ fn is_immaterial(old: &Slice, new: &Slice) -> bool {
         && old.terminating == new.terminating
 }
 
-/// The writes of one round that failed, at most one a family.
+/// The writes of one round that failed: the first of each family.
 #[derive(Default)]
 struct Errors(Vec<(Option<Family>, WriteError)>);
 
@@ -383,13 +431,11 @@ impl Errors {
     }
 
     /// How long the API server asked to wait.
-    fn pause(&self) -> Option<Duration> {
-        self.0
-            .iter()
-            .filter_map(|(_, error)| match error.kind {
-                WriteFailure::Throttled(pause) => Some(pause),
-                _ => None,
-            })
-            .max()
+    fn pause(&self) -> Duration {
+        let pauses = self.0.iter().map(|(_, error)| match error.kind {
+            WriteFailure::Throttled(pause) => pause,
+            _ => Duration::ZERO,
+        });
+        pauses.max().unwrap_or_default()
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use fairlead_machinery::queue::Dirt;
 use fairlead_objects::{Istr, ResourceVersion, Uid};
 
-/// More changed Pods than this are no longer named one by one.
-const MOST_PODS: usize = 256;
+/// More changed Pods or slices than this are no longer named one by one.
+const MOST_PARTS: usize = 256;
 
 /// What changed about a Service.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +24,6 @@ pub(crate) struct Parts {
     pub(crate) pods: BTreeSet<Istr>,
     /// Slices that were seen in a new state.
     pub(crate) slices: Vec<SliceSeen>,
-    /// Pods were left out for want of their Node, some time ago.
-    pub(crate) nodes_overdue: bool,
 }
 
 /// The state in which a slice was seen.
@@ -43,10 +41,6 @@ impl Dirty {
     pub(crate) fn slice(seen: SliceSeen) -> Self {
         Self::Parts(Parts { slices: vec![seen], ..Parts::default() })
     }
-
-    pub(crate) fn nodes_overdue() -> Self {
-        Self::Parts(Parts { nodes_overdue: true, ..Parts::default() })
-    }
 }
 
 impl Dirt for Dirty {
@@ -57,8 +51,7 @@ impl Dirt for Dirty {
         };
         parts.pods.extend(more.pods);
         parts.slices.extend(more.slices);
-        parts.nodes_overdue |= more.nodes_overdue;
-        if parts.pods.len() > MOST_PODS {
+        if parts.pods.len() > MOST_PARTS || parts.slices.len() > MOST_PARTS {
             *self = Self::All;
         }
     }
@@ -72,9 +65,9 @@ mod tests {
     fn parts_add_up_and_everything_swallows_them() {
         let mut dirty = Dirty::pod(&"a".into());
         dirty.merge(Dirty::pod(&"b".into()));
-        dirty.merge(Dirty::nodes_overdue());
+        dirty.merge(Dirty::slice(SliceSeen::Deleted { name: "s".into(), uid: "u".into() }));
         let Dirty::Parts(parts) = &dirty else { panic!("{dirty:?}") };
-        assert_eq!((parts.pods.len(), parts.nodes_overdue), (2, true));
+        assert_eq!((parts.pods.len(), parts.slices.len()), (2, 1));
         dirty.merge(Dirty::All);
         assert_eq!(dirty, Dirty::All);
         dirty.merge(Dirty::pod(&"c".into()));
@@ -82,10 +75,16 @@ mod tests {
     }
 
     #[test]
-    fn very_many_pods_are_everything() {
+    fn very_many_pods_or_slices_are_everything() {
         let mut dirty = Dirty::pod(&"first".into());
-        for n in 0..MOST_PODS {
+        for n in 0..MOST_PARTS {
             dirty.merge(Dirty::pod(&n.to_string().into()));
+        }
+        assert_eq!(dirty, Dirty::All);
+        let seen = || Dirty::slice(SliceSeen::Deleted { name: "s".into(), uid: "u".into() });
+        let mut dirty = seen();
+        for _ in 0..MOST_PARTS {
+            dirty.merge(seen());
         }
         assert_eq!(dirty, Dirty::All);
     }

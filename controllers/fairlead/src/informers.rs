@@ -67,7 +67,7 @@ fn start<R: Record>(
     let store = informer.store();
     let resource = R::RESOURCE.plural;
     let check = checks.add(format!("informer/{resource}"), "waiting for the first complete list");
-    let source = JsonSource::new(client.clone(), field_selector);
+    let source = JsonSource::new(client, field_selector);
     let (watched, stop) = (Arc::clone(&store), stop.clone());
     tasks.spawn(format!("informer/{resource}"), async move {
         tokio::join!(

@@ -77,14 +77,22 @@ pub async fn connect(settings: &ClientSettings) -> Result<Client, ClientError> {
     Client::try_from(config).map_err(|error| ClientError::Setup { server, reason: chain(&error) })
 }
 
-/// The same client for lists and watches, which have no timeout of their own in kube: an answer that does not come,
-/// or that stops coming, is given up after a minute. Of a watch only the beginning is waited for.
+/// The same client for lists and watches.
+///
+/// They have no timeout of their own in kube: an answer that does not come, or that stops coming, is given up after
+/// a minute. Of a watch only the beginning is waited for.
+///
+/// Streaming lists are asked for without a version, which means the newest state. kube asks for version 0, which an
+/// API server may answer from a cache that is behind: endpoints would go back in time (KEP-3157, KEP-2340).
 ///
 /// Must be called in a tokio runtime.
 pub(crate) fn impatient(client: &Client) -> Client {
     let patient = client.clone();
-    let service = tower::service_fn(move |request: Request<Body>| {
+    let service = tower::service_fn(move |mut request: Request<Body>| {
         let client = patient.clone();
+        if let Some(uri) = without_version_zero(request.uri()) {
+            *request.uri_mut() = uri;
+        }
         async move {
             let query = request.uri().query().unwrap_or_default();
             let is_watch = query.split('&').any(|pair| pair == "watch=true");
@@ -109,6 +117,18 @@ pub(crate) fn impatient(client: &Client) -> Client {
     Client::new(service, client.default_namespace())
 }
 
+/// The address of a streaming list at version 0, without the version.
+fn without_version_zero(uri: &http::Uri) -> Option<http::Uri> {
+    let (path, query) = uri.path_and_query()?.as_str().split_once('?')?;
+    if !query.split('&').any(|pair| pair == "sendInitialEvents=true") {
+        return None;
+    }
+    let kept: Vec<_> = query.split('&').filter(|pair| *pair != "resourceVersion=0").collect();
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(format!("{path}?{}", kept.join("&")).parse().ok()?);
+    http::Uri::from_parts(parts).ok()
+}
+
 /// An error with all its causes on one line.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
@@ -122,4 +142,22 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_streaming_lists_lose_their_version() {
+        let stripped = |uri: &str| without_version_zero(&uri.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(
+            stripped(
+                "/api/v1/pods?&watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0"
+            ),
+            Some("/api/v1/pods?&watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan".into())
+        );
+        assert_eq!(stripped("/api/v1/pods?&watch=true&resourceVersion=0"), None);
+        assert_eq!(stripped("/api/v1/pods"), None);
+    }
 }

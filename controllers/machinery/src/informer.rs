@@ -27,6 +27,7 @@ pub struct Change<R> {
 }
 
 type Handler<R> = Box<dyn Fn(&Change<R>) + Send + Sync>;
+type ListHandler = Box<dyn Fn(Instant) + Send + Sync>;
 
 struct Entry<R> {
     record: Arc<R>,
@@ -102,6 +103,10 @@ impl<R: Record> Store<R> {
     }
 
     fn advance_frontier(&self, version: &ResourceVersion) {
+        // An empty list names no version.
+        if *version == ResourceVersion::default() {
+            return;
+        }
         let mut frontier = self.frontier.write();
         if frontier.reaches(version) != Some(true) {
             *frontier = version.clone();
@@ -113,8 +118,10 @@ impl<R: Record> Store<R> {
 pub struct Informer<R> {
     store: Arc<Store<R>>,
     handlers: Vec<Handler<R>>,
+    list_handlers: Vec<ListHandler>,
     metrics: InformerMetrics,
     list: u32,
+    list_asked: Instant,
     newest_listed: ResourceVersion,
 }
 
@@ -125,8 +132,10 @@ impl<R: Record> Informer<R> {
         Self {
             store: Arc::new(Store::new()),
             handlers: Vec::new(),
+            list_handlers: Vec::new(),
             metrics: metrics.of(R::RESOURCE.plural),
             list: 0,
+            list_asked: Instant::now(),
             newest_listed: ResourceVersion::default(),
         }
     }
@@ -143,24 +152,32 @@ impl<R: Record> Informer<R> {
         self.handlers.push(Box::new(handler));
     }
 
+    /// Calls `handler` whenever a list is complete and its changes were told, with the time at which it was asked
+    /// for: what existed or was gone then is as the store shows it, or was changed again since.
+    pub fn on_list(&mut self, handler: impl Fn(Instant) + Send + Sync + 'static) {
+        self.list_handlers.push(Box::new(handler));
+    }
+
     /// Runs until `stop`.
     pub async fn run(mut self, mut source: impl Source<R>, stop: CancellationToken) {
         let mut backoff = Backoff::default();
         loop {
+            let asked = Instant::now();
             let event = tokio::select! {
                 () = stop.cancelled() => return,
                 event = source.next() => event,
             };
             match event {
                 Ok(event) => {
-                    if !matches!(event, SourceEvent::ListBegins) {
+                    // A list that breaks off after its first object does not work.
+                    if !matches!(event, SourceEvent::ListBegins | SourceEvent::Listed(_)) {
                         backoff.worked();
                         if self.store.trouble.read().is_some() {
                             *self.store.trouble.write() = None;
                             tracing::info!(resource = R::RESOURCE.plural, "watch works again");
                         }
                     }
-                    self.handle(event);
+                    self.handle(event, asked);
                 }
                 Err(error) => {
                     let delay = backoff.failed(&error, Instant::now());
@@ -186,9 +203,10 @@ impl<R: Record> Informer<R> {
         }
     }
 
-    fn handle(&mut self, event: SourceEvent<R>) {
+    fn handle(&mut self, event: SourceEvent<R>, asked: Instant) {
         match event {
             SourceEvent::ListBegins => {
+                self.list_asked = asked;
                 self.list = self.list.wrapping_add(1);
                 self.newest_listed = ResourceVersion::default();
                 self.metrics.lists.inc();
@@ -204,6 +222,9 @@ impl<R: Record> Informer<R> {
                 // Only now: objects are listed by name, so the newest may come first.
                 self.store.advance_frontier(&self.newest_listed);
                 self.store.synced.send_replace(true);
+                for handler in &self.list_handlers {
+                    handler(self.list_asked);
+                }
                 tracing::debug!(resource = R::RESOURCE.plural, objects = self.store.len(), "list complete");
             }
             SourceEvent::Applied(record) => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fairlead_objects::{Istr, Node, ObjectKey, Pod, Record, Service};
 use parking_lot::{Mutex, RwLock};
 
-use crate::informer::{Change, Informer, Store};
+use crate::informer::{Change, Informer};
 use crate::node_index::NodeIndex;
 use crate::selector_index::SelectorIndex;
 
@@ -20,7 +20,7 @@ pub enum Cause<'a> {
     Service,
     /// This Pod of its namespace changed, joined or left.
     Pod(&'a Istr),
-    /// The Node of one of its Pods appeared, changed or vanished. Endpoints objects say nothing about Nodes.
+    /// The Node of one of its Pods appeared or changed. Endpoints objects say nothing about Nodes.
     Node,
 }
 
@@ -28,10 +28,15 @@ type Handler = Box<dyn Fn(&ObjectKey, Cause<'_>) + Send + Sync>;
 
 /// Which Pods a Service has.
 pub struct Membership {
-    selectors: Mutex<SelectorIndex>,
-    nodes: Mutex<NodeIndex>,
-    pods: Arc<Store<Pod>>,
+    indexes: Mutex<Indexes>,
     handlers: RwLock<Vec<Handler>>,
+}
+
+/// Under one lock, so that a Node is always looked up in what the Pods' last change left.
+#[derive(Default)]
+struct Indexes {
+    selectors: SelectorIndex,
+    nodes: NodeIndex,
 }
 
 impl Membership {
@@ -42,12 +47,7 @@ impl Membership {
         services: &mut Informer<Service>,
         nodes: &mut Informer<Node>,
     ) -> Arc<Self> {
-        let membership = Arc::new(Self {
-            selectors: Mutex::default(),
-            nodes: Mutex::default(),
-            pods: pods.store(),
-            handlers: RwLock::default(),
-        });
+        let membership = Arc::new(Self { indexes: Mutex::default(), handlers: RwLock::default() });
         let this = Arc::clone(&membership);
         pods.on_change(move |change| this.pod_changed(change));
         let this = Arc::clone(&membership);
@@ -66,7 +66,7 @@ impl Membership {
     /// The Pods that a Service selects, in no order.
     #[must_use]
     pub fn members(&self, service: &ObjectKey) -> Vec<Arc<Pod>> {
-        self.selectors.lock().members(service)
+        self.indexes.lock().selectors.members(service)
     }
 
     fn tell(&self, service: &ObjectKey, cause: Cause<'_>) {
@@ -76,8 +76,11 @@ impl Membership {
     }
 
     fn pod_changed(&self, change: &Change<Pod>) {
-        self.nodes.lock().pod_changed(change);
-        let services = self.selectors.lock().pod_changed(change);
+        let services = {
+            let mut indexes = self.indexes.lock();
+            indexes.nodes.pod_changed(change);
+            indexes.selectors.pod_changed(change)
+        };
         let Some(pod) = change.new.as_ref().or(change.old.as_ref()) else { return };
         for name in services {
             let service = ObjectKey { namespace: pod.key.namespace.clone(), name };
@@ -88,23 +91,25 @@ impl Membership {
     fn service_changed(&self, change: &Change<Service>) {
         let Some(service) = change.new.as_ref().or(change.old.as_ref()) else { return };
         let selector = change.new.as_ref().and_then(|service| service.selector.as_ref());
-        self.selectors.lock().service_changed(service.key(), selector);
+        self.indexes.lock().selectors.service_changed(service.key(), selector);
         self.tell(service.key(), Cause::Service);
     }
 
+    /// A Node that vanishes tells nobody: its Pods go on serving until they are seen to be gone, and a Node that
+    /// is registered anew must not be an outage. They are left out when their Service is planned for another reason,
+    /// as by upstream.
     fn node_changed(&self, change: &Change<Node>) {
-        let Some(node) = change.new.as_ref().or(change.old.as_ref()) else { return };
-        let pods: Vec<ObjectKey> = self.nodes.lock().pods_on(&node.key.name).cloned().collect();
-        let mut services = HashSet::new();
-        {
-            let selectors = self.selectors.lock();
-            for pod in pods.iter().filter_map(|key| self.pods.get(key)) {
-                let namespace = &pod.key.namespace;
-                let names = selectors.services_of(namespace, &pod.labels);
-                services
-                    .extend(names.into_iter().map(|name| ObjectKey { namespace: namespace.clone(), name }));
-            }
-        }
+        let Some(node) = &change.new else { return };
+        let services: HashSet<ObjectKey> = {
+            let Indexes { selectors, nodes } = &*self.indexes.lock();
+            nodes
+                .pods_on(&node.key.name)
+                .flat_map(|(pod, labels)| {
+                    let names = selectors.services_of(&pod.namespace, labels);
+                    names.into_iter().map(|name| ObjectKey { namespace: pod.namespace.clone(), name })
+                })
+                .collect()
+        };
         for service in services {
             self.tell(&service, Cause::Node);
         }
@@ -117,7 +122,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::source::SourceEvent::Applied;
+    use crate::source::SourceEvent::{Applied, Deleted};
     use crate::testing;
 
     /// What was told, as `service: cause`.
@@ -142,12 +147,44 @@ mod tests {
         testing::play(pods, [Ok(Applied(pod("p", "web"))), Ok(Applied(pod("q", "other")))]).await;
         let node: Node = serde_json::from_value(json!({"metadata": {"name": "node-1"}})).unwrap();
         let other: Node = serde_json::from_value(json!({"metadata": {"name": "node-2"}})).unwrap();
-        testing::play(nodes, [Ok(Applied(other)), Ok(Applied(node))]).await;
+        testing::play(nodes, [Ok(Applied(other)), Ok(Applied(node.clone())), Ok(Deleted(node))]).await;
 
         assert_eq!(*told.lock(), ["n/web: Service", "n/web: Pod(\"p\")", "n/web: Node"]);
         let members = membership.members(&ObjectKey::new("n", "web"));
         assert_eq!(members.len(), 1);
         let expected: Labels = [("app", "web")].into_iter().collect();
         assert_eq!(members[0].labels, expected);
+    }
+
+    /// The Node's task runs when a relabelled Pod is in the store, but the index has not heard of it.
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_changes_while_its_pod_is_relabelled_is_not_missed() {
+        let (mut pods, mut services, mut nodes) =
+            (testing::informer::<Pod>(), testing::informer::<Service>(), testing::informer::<Node>());
+        let shared: Arc<std::sync::OnceLock<Arc<Membership>>> = Arc::default();
+        let early = Arc::clone(&shared);
+        pods.on_change(move |change| {
+            if let (Some(membership), Some(_)) = (early.get(), &change.old) {
+                let node: Node = serde_json::from_value(json!({"metadata": {"name": "node-1"}})).unwrap();
+                membership.node_changed(&Change { old: None, new: Some(Arc::new(node)) });
+            }
+        });
+        let membership = Membership::new(&mut pods, &mut services, &mut nodes);
+        shared.set(Arc::clone(&membership)).ok().unwrap();
+        let service: Service = serde_json::from_value(json!({
+            "metadata": {"namespace": "n", "name": "web"}, "spec": {"selector": {"app": "web"}}}))
+        .unwrap();
+        testing::play(services, [Ok(Applied(service))]).await;
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&told);
+        membership.on_affected(move |service, cause| log.lock().push(format!("{service}: {cause:?}")));
+        let pod = |labels: serde_json::Value| -> Pod {
+            let json = json!({"metadata": {"namespace": "n", "name": "p", "labels": labels},
+                "spec": {"nodeName": "node-1"}});
+            serde_json::from_value(json).unwrap()
+        };
+        let relabelled = pod(json!({"app": "web", "version": "2"}));
+        testing::play(pods, [Ok(Applied(pod(json!({"app": "web"})))), Ok(Applied(relabelled))]).await;
+        assert_eq!(*told.lock(), ["n/web: Pod(\"p\")", "n/web: Node"]);
     }
 }

@@ -1,40 +1,38 @@
-//! Which Pods are on which Node, so that a Node that appears, vanishes or changes its zone costs its Pods.
+//! Which Pods are on which Node, so that a Node that appears or changes its zone costs its Pods.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use fairlead_objects::{Istr, ObjectKey, Pod};
+use fairlead_objects::{Istr, Labels, ObjectKey, Pod};
 
 use crate::informer::Change;
 
-/// Pods by the name of their Node, whether or not such a Node exists.
+/// Pods with their labels by the name of their Node, whether or not such a Node exists.
 #[derive(Default)]
 pub struct NodeIndex {
-    pods: HashMap<Istr, HashSet<ObjectKey>>,
+    pods: HashMap<Istr, HashMap<ObjectKey, Labels>>,
 }
 
 impl NodeIndex {
     /// Takes in a change of a Pod.
     pub fn pod_changed(&mut self, change: &Change<Pod>) {
-        let node_of = |pod: &Option<std::sync::Arc<Pod>>| pod.as_ref().and_then(|pod| pod.node.clone());
-        let (old, new) = (node_of(&change.old), node_of(&change.new));
-        if old == new {
-            return;
-        }
-        if let (Some(node), Some(pod)) = (old, &change.old)
-            && let Some(pods) = self.pods.get_mut(&node)
+        if let Some(old) = &change.old
+            && let Some(node) = &old.node
+            && let Some(pods) = self.pods.get_mut(node)
         {
-            pods.remove(&pod.key);
+            pods.remove(&old.key);
             if pods.is_empty() {
-                self.pods.remove(&node);
+                self.pods.remove(node);
             }
         }
-        if let (Some(node), Some(pod)) = (new, &change.new) {
-            self.pods.entry(node).or_default().insert(pod.key.clone());
+        if let Some(new) = &change.new
+            && let Some(node) = &new.node
+        {
+            self.pods.entry(node.clone()).or_default().insert(new.key.clone(), new.labels.clone());
         }
     }
 
-    /// The Pods that were scheduled to a Node.
-    pub fn pods_on(&self, node: &Istr) -> impl Iterator<Item = &ObjectKey> {
+    /// The Pods that were scheduled to a Node, with their labels.
+    pub fn pods_on(&self, node: &Istr) -> impl Iterator<Item = (&ObjectKey, &Labels)> {
         self.pods.get(node).into_iter().flatten()
     }
 }

@@ -5,9 +5,11 @@
 //! (kubernetes issues 108267, 127370, 141592). Here the answers of the API server are laid over the cache, so
 //! that a plan always starts from the newest state known, and nothing is waited for. An entry ends
 //!
-//! * when the cache shows the object at that version or a later one, under whatever labels;
-//! * when the informer has seen a later version of anything and the object is not there: it is gone;
-//! * in any case after [`EXPIRY`], for API servers whose versions cannot be compared.
+//! * when the cache shows the object at that version or a later one;
+//! * when the informer has seen a later version of anything and the object is not in the cache: it is gone, or
+//!   carries other labels now;
+//! * when a complete list that was asked for after the write is in the cache;
+//! * where versions cannot be compared, after [`EXPIRY`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,9 +19,7 @@ use fairlead_objects::{Istr, ObjectKey, Record, ResourceVersion, Slice, Uid};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::informer::Store;
-
-/// How long an entry is believed at the longest.
+/// How long an entry is believed whose version cannot be compared with others.
 pub const EXPIRY: Duration = Duration::from_mins(1);
 
 /// A record of an object that controllers write.
@@ -46,13 +46,24 @@ pub struct OwnWrites<R> {
 }
 
 struct Write<R> {
-    outcome: Outcome<R>,
-    at: Instant,
+    effect: Effect,
+    /// The object as the API server answered, or as it was when it was deleted.
+    object: Arc<R>,
+    answered: Instant,
 }
 
-enum Outcome<R> {
-    Stored(Arc<R>),
-    Deleted(Uid),
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Stored,
+    Deleted,
+}
+
+/// What the cache shows of the objects of one key, together.
+pub struct Cached<R> {
+    /// The newest version of the resource that the informer had seen *before* `objects` were read.
+    pub frontier: ResourceVersion,
+    /// The objects.
+    pub objects: Vec<Arc<R>>,
 }
 
 impl<R> Default for OwnWrites<R> {
@@ -64,17 +75,16 @@ impl<R> Default for OwnWrites<R> {
 impl<R: Written> OwnWrites<R> {
     /// An object was created or updated for `owner`, with this answer.
     pub fn stored(&self, owner: &ObjectKey, answer: Arc<R>, now: Instant) {
-        let name = answer.key().name.clone();
-        self.insert(owner, name, Write { outcome: Outcome::Stored(answer), at: now });
+        self.insert(owner, Write { effect: Effect::Stored, object: answer, answered: now });
     }
 
     /// An object was deleted for `owner`.
-    pub fn deleted(&self, owner: &ObjectKey, gone: &R, now: Instant) {
-        let write = Write { outcome: Outcome::Deleted(gone.uid().clone()), at: now };
-        self.insert(owner, gone.key().name.clone(), write);
+    pub fn deleted(&self, owner: &ObjectKey, object: Arc<R>, now: Instant) {
+        self.insert(owner, Write { effect: Effect::Deleted, object, answered: now });
     }
 
-    fn insert(&self, owner: &ObjectKey, name: Istr, write: Write<R>) {
+    fn insert(&self, owner: &ObjectKey, write: Write<R>) {
+        let name = write.object.key().name.clone();
         self.writes.lock().entry(owner.clone()).or_default().insert(name, write);
     }
 
@@ -83,25 +93,23 @@ impl<R: Written> OwnWrites<R> {
         self.writes.lock().remove(owner);
     }
 
-    /// Is this the state in which one of our own writes left the object? Then the cache has caught up with it,
-    /// and it is forgotten.
-    pub fn explains_version(&self, owner: &ObjectKey, name: &Istr, version: &ResourceVersion) -> bool {
-        self.take_if(
-            owner,
-            name,
-            |outcome| matches!(outcome, Outcome::Stored(answer) if answer.version() == version),
-        )
+    /// The cache shows this state of an object. If one of our own writes left it so, that write is forgotten,
+    /// because the cache has caught up with it, and the answer is true: nobody need look.
+    pub fn acknowledge_stored(&self, owner: &ObjectKey, name: &Istr, version: &ResourceVersion) -> bool {
+        self.forget_if(owner, name, |write| {
+            write.effect == Effect::Stored && write.object.version() == version
+        })
     }
 
-    /// Did we delete the object with this UID? Then the cache has caught up with it, and it is forgotten.
-    pub fn explains_deletion(&self, owner: &ObjectKey, name: &Istr, uid: &Uid) -> bool {
-        self.take_if(owner, name, |outcome| matches!(outcome, Outcome::Deleted(gone) if gone == uid))
+    /// The cache shows that this object is gone. If we deleted it, as [`OwnWrites::acknowledge_stored`].
+    pub fn acknowledge_deleted(&self, owner: &ObjectKey, name: &Istr, uid: &Uid) -> bool {
+        self.forget_if(owner, name, |write| write.effect == Effect::Deleted && write.object.uid() == uid)
     }
 
-    fn take_if(&self, owner: &ObjectKey, name: &Istr, explains: impl Fn(&Outcome<R>) -> bool) -> bool {
+    fn forget_if(&self, owner: &ObjectKey, name: &Istr, matches: impl Fn(&Write<R>) -> bool) -> bool {
         let mut all = self.writes.lock();
         let Some(writes) = all.get_mut(owner) else { return false };
-        if !writes.get(name).is_some_and(|write| explains(&write.outcome)) {
+        if !writes.get(name).is_some_and(matches) {
             return false;
         }
         writes.remove(name);
@@ -111,54 +119,71 @@ impl<R: Written> OwnWrites<R> {
         true
     }
 
-    /// The objects of `owner` as they are now: `cached`, with the writes that the cache does not show yet laid
-    /// over it. `frontier` must have been read from `store` before `cached` was.
-    pub fn newest(
-        &self,
-        owner: &ObjectKey,
-        mut cached: Vec<Arc<R>>,
-        store: &Store<R>,
-        frontier: &ResourceVersion,
-        now: Instant,
-    ) -> Vec<Arc<R>> {
+    /// A complete list that was asked for at `asked` is in the cache: it shows what was answered before. Returns the
+    /// owners of such writes, which must be looked at: what they wrote may be gone without anybody having heard.
+    pub fn listed(&self, asked: Instant) -> Vec<ObjectKey> {
+        let mut owners = Vec::new();
+        self.writes.lock().retain(|owner, writes| {
+            let before = writes.len();
+            writes.retain(|_, write| write.answered >= asked);
+            if writes.len() < before {
+                owners.push(owner.clone());
+            }
+            !writes.is_empty()
+        });
+        owners
+    }
+
+    /// The objects of `owner` as they are now: what `read` finds in the cache, with the writes that it does not show
+    /// yet laid over it.
+    ///
+    /// The cache is read while writes can be neither added nor acknowledged: a write that the cache shows a moment
+    /// after it was read would else be seen nowhere.
+    pub fn newest(&self, owner: &ObjectKey, now: Instant, read: impl FnOnce() -> Cached<R>) -> Vec<Arc<R>> {
         let mut all = self.writes.lock();
-        let Some(writes) = all.get_mut(owner) else { return cached };
-        writes.retain(|name, write| {
-            let key = ObjectKey { namespace: owner.namespace.clone(), name: name.clone() };
-            let shown = store.get(&key);
-            let settled = now.saturating_duration_since(write.at) > EXPIRY
-                || match &write.outcome {
-                    Outcome::Stored(answer) => is_settled(&**answer, shown.as_deref(), frontier),
-                    Outcome::Deleted(uid) => shown.is_none_or(|shown| shown.uid() != uid),
-                };
-            if settled {
+        let Cached { frontier, mut objects } = read();
+        let Some(writes) = all.get_mut(owner) else { return objects };
+        writes.retain(|_, write| {
+            let at = objects.iter().position(|it| it.key() == write.object.key());
+            if write.is_settled(at.map(|at| &*objects[at]), &frontier, now) {
                 return false;
             }
-            match &write.outcome {
-                Outcome::Stored(answer) => match cached.iter_mut().find(|it| it.key() == &key) {
-                    Some(older) => *older = Arc::clone(answer),
-                    None => cached.push(Arc::clone(answer)),
-                },
-                Outcome::Deleted(uid) => cached.retain(|it| it.uid() != uid),
+            match (write.effect, at) {
+                (Effect::Stored, Some(at)) => objects[at] = Arc::clone(&write.object),
+                (Effect::Stored, None) => objects.push(Arc::clone(&write.object)),
+                (Effect::Deleted, Some(at)) => {
+                    objects.swap_remove(at);
+                }
+                (Effect::Deleted, None) => {}
             }
             true
         });
         if writes.is_empty() {
             all.remove(owner);
         }
-        cached
+        objects
     }
 }
 
-fn is_settled<R: Written>(answer: &R, shown: Option<&R>, frontier: &ResourceVersion) -> bool {
-    match shown {
-        Some(shown) if shown.uid() == answer.uid() => shown
-            .version()
-            .reaches(answer.version())
-            .unwrap_or_else(|| shown.generation() >= answer.generation()),
-        // Another object under the same name: ours is gone.
-        Some(_) => true,
-        None => frontier.reaches(answer.version()) == Some(true),
+impl<R: Written> Write<R> {
+    /// Has the cache, which shows this of the object, caught up?
+    fn is_settled(&self, shown: Option<&R>, frontier: &ResourceVersion, now: Instant) -> bool {
+        let expired = || now.saturating_duration_since(self.answered) > EXPIRY;
+        let Some(shown) = shown else {
+            return frontier.reaches(self.object.version()).unwrap_or_else(expired);
+        };
+        if shown.uid() != self.object.uid() {
+            // Another object under the same name: ours is gone.
+            return true;
+        }
+        match self.effect {
+            Effect::Stored => shown
+                .version()
+                .reaches(self.object.version())
+                .unwrap_or_else(|| shown.generation() >= self.object.generation() || expired()),
+            // Still shown: the deletion is yet to come.
+            Effect::Deleted => false,
+        }
     }
 }
 

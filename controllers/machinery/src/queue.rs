@@ -54,6 +54,13 @@ struct Entry<D> {
     failures: u32,
 }
 
+/// When a key that a worker gives back is due.
+#[derive(Clone, Copy)]
+enum Due {
+    Backoff { at_least: Duration },
+    Later(Duration),
+}
+
 #[derive(Clone, Copy)]
 enum Place {
     /// Nowhere yet.
@@ -151,47 +158,51 @@ impl<K: Clone + Eq + Hash, D: Dirt> Queue<K, D> {
         self.finish(key, None);
     }
 
-    /// A worker failed with a key: it comes back after its backoff with what changed before and since.
-    pub fn retry(&self, key: &K, dirt: D) {
+    /// A worker failed with a key: it comes back after its backoff, or after `at_least` if that is longer (the API
+    /// server may have said so), with what changed before and since.
+    pub fn retry(&self, key: &K, dirt: D, at_least: Duration) {
         self.metrics.retries.inc();
-        self.finish(key, Some((dirt, None)));
+        self.finish(key, Some((dirt, Due::Backoff { at_least })));
     }
 
-    /// A worker was told when to come back (for example by Retry-After). Does not count as a failure.
-    pub fn retry_after(&self, key: &K, dirt: D, delay: Duration) {
-        self.metrics.retries.inc();
-        self.finish(key, Some((dirt, Some(delay))));
+    /// A worker is through with a key, successfully, but wants to look at it again after `delay`.
+    pub fn later(&self, key: &K, dirt: D, delay: Duration) {
+        self.finish(key, Some((dirt, Due::Later(delay))));
     }
 
-    /// `owed` is what is still to be done, and when, if not after the key's backoff.
-    fn finish(&self, key: &K, owed: Option<(D, Option<Duration>)>) {
+    /// `owed` is what is still to be done, and when.
+    fn finish(&self, key: &K, owed: Option<(D, Due)>) {
         let now = Instant::now();
         let mut state = self.state.lock();
         let Some(entry) = state.entries.get_mut(key) else { return };
         let Place::Processing { since, due: added } = entry.place else { return };
         self.metrics.work_duration.observe((now - since).as_secs_f64());
-        let retry = match &owed {
+        let (dirt, due) = owed.unzip();
+        let retry = match due {
+            Some(Due::Backoff { at_least }) => {
+                let backoff = FIRST_RETRY.saturating_mul(1 << entry.failures.min(18)).min(LONGEST_RETRY);
+                entry.failures = entry.failures.saturating_add(1);
+                Some(now + backoff.max(at_least))
+            }
+            Some(Due::Later(delay)) => {
+                entry.failures = 0;
+                Some(now + delay)
+            }
             None => {
                 entry.failures = 0;
                 None
             }
-            Some((_, Some(delay))) => Some(now + *delay),
-            Some((_, None)) => {
-                let backoff = FIRST_RETRY.saturating_mul(1 << entry.failures.min(18)).min(LONGEST_RETRY);
-                entry.failures = entry.failures.saturating_add(1);
-                Some(now + backoff)
-            }
         };
         entry.place = Place::Idle;
         // What was tried comes before what was added meanwhile.
-        let merged = match (owed.map(|(dirt, _)| dirt), entry.dirt.take()) {
+        let merged = match (dirt, entry.dirt.take()) {
             (Some(mut tried), Some(added)) => {
                 tried.merge(added);
                 Some(tried)
             }
             (one, other) => one.or(other),
         };
-        match merged {
+        match merged.filter(|_| !state.closed) {
             Some(dirt) => {
                 let due = added.into_iter().chain(retry).min().unwrap_or(now);
                 state.put(key.clone(), dirt, now, due);

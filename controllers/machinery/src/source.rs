@@ -113,8 +113,8 @@ pub struct JsonSource<R> {
 impl<R: Record> JsonSource<R> {
     /// Watches all namespaces; `field_selector` leaves out objects that nobody needs.
     #[must_use]
-    pub fn new(client: Client, field_selector: Option<&str>) -> Self {
-        let client = impatient(&client);
+    pub fn new(client: &Client, field_selector: Option<&str>) -> Self {
+        let client = impatient(client);
         let field_selector = field_selector.map(str::to_owned);
         let events = Self::watch(&client, field_selector.as_deref(), true);
         Self { client, field_selector, streaming: true, events, record: PhantomData }
@@ -159,7 +159,16 @@ impl<R: Record> Source<R> for JsonSource<R> {
                     self.events = Self::watch(&self.client, self.field_selector.as_deref(), false);
                     continue;
                 }
-                Some(Err(error)) => return Err(classify(&error)),
+                Some(Err(error)) => {
+                    let error = classify(&error);
+                    // Told as an event, kube lists anew by itself; told as a status, it would ask for the same
+                    // version for ever.
+                    if matches!(error, SourceError::Expired(_)) {
+                        self.events =
+                            Self::watch(&self.client, self.field_selector.as_deref(), self.streaming);
+                    }
+                    return Err(error);
+                }
                 // The watcher's stream has no end; should that change, start over.
                 None => {
                     self.events = Self::watch(&self.client, self.field_selector.as_deref(), self.streaming);

@@ -16,10 +16,10 @@ use crate::queue::{Dirt, Queue};
 pub enum Outcome<D> {
     /// Nothing is owed.
     Done,
-    /// It failed; try again after the key's backoff.
-    Retry(D),
-    /// Try again after this time.
-    RetryAfter(D, Duration),
+    /// It failed; try again after the key's backoff, but not before this time.
+    Retry(D, Duration),
+    /// It is done for now; look again after this time.
+    Later(D, Duration),
 }
 
 /// Runs `count` workers until `stop`, then lets each finish the round that it is in.
@@ -42,8 +42,8 @@ where
             while let Some((key, dirt)) = queue.get().await {
                 match reconcile(key.clone(), dirt).await {
                     Outcome::Done => queue.done(&key),
-                    Outcome::Retry(dirt) => queue.retry(&key, dirt),
-                    Outcome::RetryAfter(dirt, delay) => queue.retry_after(&key, dirt, delay),
+                    Outcome::Retry(dirt, at_least) => queue.retry(&key, dirt, at_least),
+                    Outcome::Later(dirt, delay) => queue.later(&key, dirt, delay),
                 }
             }
         });

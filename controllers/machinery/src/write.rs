@@ -2,8 +2,8 @@
 //!
 //! Every write asks for the permit just before it is sent, has a timeout, is sent once, and takes one of a
 //! bounded number of places. A refused, failed or unanswered write goes back to the caller as a
-//! [`WriteError`]; the caller plans anew from what the informers then show. `Retry-After` holds back all
-//! writes of the process for as long as the API server asks.
+//! [`WriteError`]; the caller plans anew from what the informers then show. `Retry-After` holds back that caller for
+//! as long as the API server asks, and all other writes of the process for a moment.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,10 +24,15 @@ use tokio_util::sync::CancellationToken;
 use crate::client::chain;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// However small a limit is, a write goes out after this time.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// Writes in flight at a time. HTTP/1 takes a connection for each.
 const IN_FLIGHT: usize = 50;
 /// The longest that an answer's `Retry-After` is believed.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// The longest that one answer holds back the writes of everybody else: it may come from a webhook that serves only
+/// some objects.
+const LONGEST_COMMON_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a write did not happen, or is not known to have happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,7 +140,8 @@ impl Pace {
         self.counted = now;
         self.tokens -= 1.0;
         let wait = if self.tokens < 0.0 { -self.tokens / limit.qps } else { 0.0 };
-        self.paused_until.max(now + Duration::from_secs_f64(wait))
+        let wait = Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+        self.paused_until.max(now + wait)
     }
 }
 
@@ -250,7 +256,7 @@ impl Writer {
             .map(Duration::from_secs);
         let kind = classify(parts.status, retry_after, &bytes);
         if let WriteFailure::Throttled(pause) = &kind {
-            let until = Instant::now() + *pause;
+            let until = Instant::now() + (*pause).min(LONGEST_COMMON_PAUSE);
             let mut pace = self.shared.pace.lock();
             pace.paused_until = pace.paused_until.max(until);
         }

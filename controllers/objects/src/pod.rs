@@ -306,7 +306,7 @@ mod tests {
             ("first address", true, |pod| pod["status"]["podIPs"][0]["ip"] = "10.0.0.2".into()),
             ("second address", true, |pod| pod["status"]["podIPs"][1]["ip"] = "fd00::2".into()),
             ("an address less", true, |pod| {
-                pod["status"]["podIPs"] = serde_json::json!([{"ip": "10.0.0.1"}])
+                pod["status"]["podIPs"] = serde_json::json!([{"ip": "10.0.0.1"}]);
             }),
             ("readiness", true, |pod| pod["status"]["conditions"][0]["status"] = "True".into()),
             ("deletion", true, |pod| pod["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z".into()),

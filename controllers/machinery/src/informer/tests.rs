@@ -123,3 +123,32 @@ fn expired_watches_back_off_although_each_relist_works() {
     assert!(last >= Duration::from_secs(15), "{last:?}");
     assert!(backoff.failed(&error, now + Duration::from_secs(121)) <= Duration::from_millis(100));
 }
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_break_off_after_their_first_object_back_off() {
+    /// Lists one object, breaks off, and so on; counts the lists.
+    struct Breaking(u32, Arc<Mutex<u32>>);
+
+    impl Source<Node> for Breaking {
+        async fn next(&mut self) -> Result<SourceEvent<Node>, SourceError> {
+            self.0 += 1;
+            match self.0 % 3 {
+                1 => {
+                    *self.1.lock() += 1;
+                    Ok(SourceEvent::ListBegins)
+                }
+                2 => Ok(SourceEvent::Listed(node("x", "a", 1))),
+                _ => broken(),
+            }
+        }
+    }
+
+    let lists = Arc::new(Mutex::new(0));
+    let stop = CancellationToken::new();
+    let source = Breaking(0, Arc::clone(&lists));
+    let task = tokio::spawn(testing::informer::<Node>().run(source, stop.clone()));
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    stop.cancel();
+    task.await.unwrap();
+    assert!(*lists.lock() < 60, "{} lists in ten minutes", lists.lock());
+}

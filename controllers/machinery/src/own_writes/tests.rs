@@ -1,4 +1,5 @@
 use super::*;
+use crate::informer::Store;
 use crate::source::SourceEvent;
 use crate::testing;
 
@@ -22,12 +23,13 @@ fn owner() -> ObjectKey {
 
 /// `name@version` of what is the newest state, when the cache holds everything in the store.
 fn newest(writes: &OwnWrites<Slice>, store: &Store<Slice>, now: Instant) -> Vec<String> {
-    let frontier = store.frontier();
-    let mut names: Vec<_> = writes
-        .newest(&owner(), store.list(), store, &frontier, now)
-        .iter()
-        .map(|slice| format!("{}@{}", slice.key.name, slice.version))
-        .collect();
+    let read = || Cached { frontier: store.frontier(), objects: store.list() };
+    names(&writes.newest(&owner(), now, read))
+}
+
+fn names(slices: &[Arc<Slice>]) -> Vec<String> {
+    let mut names: Vec<_> =
+        slices.iter().map(|slice| format!("{}@{}", slice.key.name, slice.version)).collect();
     names.sort();
     names
 }
@@ -40,6 +42,8 @@ async fn a_write_that_the_cache_does_not_show_yet_is_laid_over_it() {
     writes.stored(&owner(), Arc::new(slice("old", "u1", "8", 2)), now);
     writes.stored(&owner(), Arc::new(slice("new", "u2", "9", 1)), now);
     assert_eq!(newest(&writes, &store, now), ["new@9", "old@8"]);
+    let much_later = now + 100 * EXPIRY;
+    assert_eq!(newest(&writes, &store, much_later), ["new@9", "old@8"], "however long the watch is down");
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,6 +70,16 @@ async fn issue_141592_a_write_that_is_gone_again_leaves_no_residue() {
     assert!(newest(&writes, &store, now).is_empty());
 }
 
+/// An object that somebody moved to another owner by its labels is no longer among those of this one.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_relabelled_away_is_not_missed() {
+    let now = Instant::now();
+    let writes = OwnWrites::default();
+    writes.stored(&owner(), Arc::new(slice("a", "u1", "8", 1)), now);
+    let read = || Cached { frontier: "9".into(), objects: Vec::new() };
+    assert!(writes.newest(&owner(), now, read).is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_object_of_the_same_name_replaces_ours() {
     let now = Instant::now();
@@ -88,28 +102,66 @@ async fn versions_that_cannot_be_compared_fall_back_to_generations_and_time() {
 
 /// kubernetes/kubernetes 108267: a finalizer holds a deleted slice; it must neither block nor come back.
 #[tokio::test(start_paused = true)]
-async fn issue_108267_a_deleted_object_that_a_finalizer_holds_stays_out_of_sight() {
+async fn issue_108267_a_deleted_object_that_the_cache_still_shows_stays_out_of_sight() {
     let now = Instant::now();
-    let held = slice("a", "u1", "5", 1);
-    let store = store([SourceEvent::Applied(held.clone())]).await;
+    let held = Arc::new(slice("a", "u1", "5", 1));
+    let shows_it = store([SourceEvent::Applied(Slice::clone(&held))]).await;
     let writes = OwnWrites::default();
-    writes.deleted(&owner(), &held, now);
-    assert!(newest(&writes, &store, now).is_empty());
-    assert!(!writes.writes.lock().is_empty());
-    assert_eq!(newest(&writes, &store, now + EXPIRY + Duration::from_secs(1)), ["a@5"]);
+    writes.deleted(&owner(), Arc::clone(&held), now);
+    assert!(newest(&writes, &shows_it, now).is_empty());
+    let gone = store([SourceEvent::Deleted(slice("a", "u1", "6", 1))]).await;
+    assert!(newest(&writes, &gone, now).is_empty());
+    assert!(writes.writes.lock().is_empty());
+}
+
+/// The watch shows a write just when the cache is being read for a plan.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_the_cache_shows_a_moment_after_it_was_read_is_not_lost() {
+    let now = Instant::now();
+    let writes = Arc::new(OwnWrites::default());
+    writes.stored(&owner(), Arc::new(slice("a", "u1", "8", 1)), now);
+    let watch = {
+        let writes = Arc::clone(&writes);
+        move || writes.acknowledge_stored(&owner(), &"a".into(), &"8".into())
+    };
+    let (read_done, told) = std::sync::mpsc::channel();
+    let watch = std::thread::spawn(move || {
+        told.recv().unwrap();
+        watch()
+    });
+    let seen = writes.newest(&owner(), now, || {
+        read_done.send(()).unwrap();
+        // The thread can acknowledge only after this plan has seen the write.
+        std::thread::sleep(Duration::from_millis(50));
+        Cached { frontier: "5".into(), objects: Vec::new() }
+    });
+    assert_eq!(names(&seen), ["a@8"]);
+    assert!(watch.join().unwrap());
+}
+
+/// Created by us, deleted by others while the watch was down: the list does not name it, and nothing newer.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_a_later_list_does_not_show_is_gone_and_its_owner_is_told() {
+    let answered = Instant::now();
+    let writes = OwnWrites::default();
+    writes.stored(&owner(), Arc::new(slice("a", "u1", "8", 1)), answered);
+    assert!(writes.listed(answered).is_empty(), "the list may have been made before the write");
+    assert_eq!(writes.listed(answered + Duration::from_millis(1)), [owner()]);
+    let read = || Cached { frontier: "5".into(), objects: Vec::new() };
+    assert!(writes.newest(&owner(), answered, read).is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_is_explained_once() {
+async fn an_event_is_acknowledged_once() {
     let now = Instant::now();
     let writes = OwnWrites::default();
     writes.stored(&owner(), Arc::new(slice("a", "u1", "8", 1)), now);
-    writes.deleted(&owner(), &slice("b", "u2", "7", 1), now);
+    writes.deleted(&owner(), Arc::new(slice("b", "u2", "7", 1)), now);
     let version = |text: &str| ResourceVersion::from(text);
-    assert!(!writes.explains_version(&owner(), &"a".into(), &version("9")));
-    assert!(writes.explains_version(&owner(), &"a".into(), &version("8")));
-    assert!(!writes.explains_version(&owner(), &"a".into(), &version("8")));
-    assert!(!writes.explains_deletion(&owner(), &"b".into(), &"other".into()));
-    assert!(writes.explains_deletion(&owner(), &"b".into(), &"u2".into()));
+    assert!(!writes.acknowledge_stored(&owner(), &"a".into(), &version("9")));
+    assert!(writes.acknowledge_stored(&owner(), &"a".into(), &version("8")));
+    assert!(!writes.acknowledge_stored(&owner(), &"a".into(), &version("8")));
+    assert!(!writes.acknowledge_deleted(&owner(), &"b".into(), &"other".into()));
+    assert!(writes.acknowledge_deleted(&owner(), &"b".into(), &"u2".into()));
     assert!(writes.writes.lock().is_empty());
 }

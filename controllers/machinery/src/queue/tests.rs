@@ -73,7 +73,7 @@ async fn failures_double_the_wait_up_to_a_minute_and_success_forgets_them() {
         let begun = Instant::now();
         let (key, dirt) = queue.get().await.unwrap();
         waited.push(begun.elapsed());
-        queue.retry(&key, dirt);
+        queue.retry(&key, dirt, Duration::ZERO);
     }
     let expected: Vec<_> = std::iter::once(0)
         .chain((0..15).map(|n| (5_u64 << n).min(60_000)))
@@ -84,7 +84,7 @@ async fn failures_double_the_wait_up_to_a_minute_and_success_forgets_them() {
     queue.done(&key);
     queue.add("a", vec![1]);
     let (key, dirt) = queue.get().await.unwrap();
-    queue.retry(&key, dirt);
+    queue.retry(&key, dirt, Duration::ZERO);
     let begun = Instant::now();
     queue.get().await.unwrap();
     assert_eq!(begun.elapsed(), Duration::from_millis(5));
@@ -96,7 +96,7 @@ async fn a_change_brings_a_failing_key_forward_and_nothing_is_lost() {
     queue.add("a", vec![1]);
     for _ in 0..12 {
         let (key, dirt) = queue.get().await.unwrap();
-        queue.retry(&key, dirt);
+        queue.retry(&key, dirt, Duration::ZERO);
     }
     let begun = Instant::now();
     queue.add("a", vec![2]);
@@ -105,14 +105,20 @@ async fn a_change_brings_a_failing_key_forward_and_nothing_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_was_asked_for_is_no_failure() {
+async fn a_wait_that_was_asked_for_is_kept_and_another_look_is_no_failure() {
     let queue = queue();
     queue.add("a", vec![1]);
     let (key, dirt) = queue.get().await.unwrap();
-    queue.retry_after(&key, dirt, Duration::from_secs(7));
+    queue.retry(&key, dirt, Duration::from_secs(7));
     let begun = Instant::now();
-    assert_eq!(queue.get().await, Some(("a", vec![1])));
+    let (key, dirt) = queue.get().await.unwrap();
     assert_eq!(begun.elapsed(), Duration::from_secs(7));
+    queue.later(&key, dirt, Duration::from_secs(3));
+    let (key, dirt) = queue.get().await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_secs(10));
+    queue.retry(&key, dirt, Duration::ZERO);
+    queue.get().await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_millis(10_005));
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,6 +135,17 @@ async fn every_waiting_worker_ends_when_the_queue_is_closed() {
     for worker in workers {
         assert_eq!(worker.await.unwrap(), None);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_served_after_close() {
+    let queue = queue();
+    queue.add("a", vec![1]);
+    let (key, dirt) = queue.get().await.unwrap();
+    queue.add("a", vec![2]);
+    queue.close();
+    queue.retry(&key, dirt, Duration::ZERO);
+    assert_eq!(queue.get().await, None);
 }
 
 #[derive(Clone, Debug)]
@@ -180,7 +197,7 @@ proptest! {
                         queue.done(&key);
                     },
                     Step::Retry => if let Some((key, dirt)) = held.pop() {
-                        queue.retry(&key, dirt);
+                        queue.retry(&key, dirt, Duration::ZERO);
                     },
                     Step::Sleep(time) => tokio::time::advance(Duration::from_millis(time)).await,
                 }

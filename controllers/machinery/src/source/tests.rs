@@ -81,7 +81,7 @@ async fn a_streaming_list_ends_with_its_bookmark_and_goes_on_as_a_watch() {
             ]),
         )
     });
-    let mut source = JsonSource::new(client, Some("status.phase!=Failed"));
+    let mut source = JsonSource::new(&client, Some("status.phase!=Failed"));
     let events = take(&mut source, 5).await;
     assert_eq!(names(&events), ["begin", "+a@3", "end", "=a@8", "-a@9"]);
     assert!(requests.lock()[0].contains("fieldSelector=status.phase%21%3DFailed"), "{requests:?}");
@@ -102,7 +102,7 @@ async fn a_server_that_refuses_streaming_is_listed_by_pages() {
             (200, json!({"kind": "NodeList", "apiVersion": "v1", "metadata": {"resourceVersion": "5", "continue": "more"}, "items": [node("a", 1)]}).to_string())
         }
     });
-    let mut source = JsonSource::new(client, None);
+    let mut source = JsonSource::new(&client, None);
     let events = take(&mut source, 5).await;
     assert_eq!(names(&events), ["begin", "+a@1", "+b@2", "end", "=c@9"]);
     assert_eq!(requests.lock().iter().filter(|it| it.contains("sendInitialEvents")).count(), 1);
@@ -116,7 +116,7 @@ async fn errors_are_told_apart() {
                 "code": code, "reason": "x", "message": "told why"});
             (code, status.to_string())
         });
-        let mut source: JsonSource<Node> = JsonSource::new(client, None);
+        let mut source: JsonSource<Node> = JsonSource::new(&client, None);
         let error = loop {
             if let Err(error) = source.next().await {
                 break error;
@@ -141,7 +141,7 @@ async fn an_expired_watch_is_listed_anew() {
     let (client, _) = client(move |_| {
         (200, lines(&[("ADDED", node("a", 3)), ("BOOKMARK", end.clone()), ("ERROR", gone.clone())]))
     });
-    let mut source = JsonSource::new(client, None);
+    let mut source = JsonSource::new(&client, None);
     let events = take(&mut source, 6).await;
     assert_eq!(names(&events), ["begin", "+a@3", "end", "begin", "+a@3", "end"]);
 }
@@ -178,7 +178,7 @@ async fn a_list_without_answer_is_given_up_and_made_again() {
                 )
             }
         });
-        let mut source: JsonSource<Node> = JsonSource::new(Client::new(service, "default"), None);
+        let mut source: JsonSource<Node> = JsonSource::new(&Client::new(service, "default"), None);
         let begun = tokio::time::Instant::now();
         let list = tokio::time::timeout(Duration::from_mins(5), async {
             let error = loop {
@@ -212,7 +212,7 @@ async fn a_page_that_stops_coming_is_given_up() {
         let body = http_body_util::StreamBody::new(frames.chain(futures::stream::pending()));
         Ok(Response::new(BodyExt::boxed_unsync(body)))
     });
-    let mut source: JsonSource<Node> = JsonSource::new(Client::new(service, "default"), None);
+    let mut source: JsonSource<Node> = JsonSource::new(&Client::new(service, "default"), None);
     assert!(matches!(source.next().await, Ok(SourceEvent::ListBegins)));
     let answer = tokio::time::timeout(Duration::from_mins(5), source.next()).await;
     let error = answer.expect("the source gives up").expect_err("half a page is no page");
