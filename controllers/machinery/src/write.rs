@@ -187,7 +187,8 @@ impl Writer {
         decode(&answer, &what)
     }
 
-    /// Deletes an object, if it is still the one with this UID. One that is gone already is no error.
+    /// Deletes an object, if it is still the one with this UID; another one of its name is a conflict. One that is
+    /// gone already is no error.
     pub async fn delete(
         &self,
         resource: &Resource,
@@ -200,8 +201,7 @@ impl Writer {
             "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}
         });
         match self.send(Method::DELETE, path(resource, namespace, name), Some(&options), &what).await {
-            // Gone, or another object of the same name (409 on the UID): what we meant is not there.
-            Err(WriteError { kind: WriteFailure::NotFound(_) | WriteFailure::Conflict(_), .. }) => Ok(()),
+            Err(WriteError { kind: WriteFailure::NotFound(_), .. }) => Ok(()),
             answer => answer.map(drop),
         }
     }
