@@ -18,6 +18,7 @@ mod labels;
 mod node;
 mod pod;
 mod port;
+mod quantity;
 mod record;
 mod service;
 mod slice;
@@ -31,8 +32,9 @@ pub use labels::Labels;
 pub use node::Node;
 pub use pod::{ContainerPort, Phase, Pod};
 pub use port::{EndpointPort, PortSet, Protocol};
+pub use quantity::Millis;
 pub use record::{Record, Resource};
-pub use service::{ClusterIp, Service, ServicePort, ServiceType, TargetPort};
+pub use service::{ClusterIp, Service, ServicePort, ServiceType, TargetPort, TrafficDistribution};
 pub use slice::{
     AddressType, Addresses, Conditions, Endpoint, Hints, ObjectRef, OwnerReference, Slice, TargetRef,
 };

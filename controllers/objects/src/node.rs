@@ -3,9 +3,11 @@
 use serde::Deserialize;
 
 use crate::record::{Record, Resource};
-use crate::{Istr, Labels, ObjectKey, ResourceVersion};
+use crate::{Istr, Labels, Millis, ObjectKey, ResourceVersion};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
+/// Nodes with one of these labels, whatever its value, belong to the control plane.
+const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
 
 /// What endpoints need of a Node.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,6 +19,12 @@ pub struct Node {
     pub version: ResourceVersion,
     /// Label `topology.kubernetes.io/zone`, if not empty.
     pub zone: Option<Istr>,
+    /// Is its condition Ready `True`?
+    pub ready: bool,
+    /// Is it labelled as a Node of the control plane?
+    pub control_plane: bool,
+    /// `status.allocatable.cpu`; zero if unknown.
+    pub cpu: Millis,
 }
 
 impl Record for Node {
@@ -32,7 +40,12 @@ impl Record for Node {
     }
 
     fn same_facts(&self, other: &Self) -> bool {
-        self.key == other.key && self.zone == other.zone
+        let Self { key, version: _, zone, ready, control_plane, cpu } = self;
+        *key == other.key
+            && *zone == other.zone
+            && *ready == other.ready
+            && *control_plane == other.control_plane
+            && *cpu == other.cpu
     }
 }
 
@@ -40,6 +53,8 @@ impl Record for Node {
 struct Wire {
     #[serde(default)]
     metadata: Metadata,
+    #[serde(default)]
+    status: Status,
 }
 
 #[derive(Deserialize, Default)]
@@ -50,31 +65,95 @@ struct Metadata {
     labels: Labels,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Status {
+    conditions: Option<Vec<Condition>>,
+    allocatable: Option<Allocatable>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: Istr,
+    status: Istr,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Allocatable {
+    cpu: Millis,
+}
+
 impl From<Wire> for Node {
-    fn from(Wire { metadata }: Wire) -> Self {
+    fn from(Wire { metadata, status }: Wire) -> Self {
+        let conditions = status.conditions.unwrap_or_default();
+        let ready = conditions.iter().find(|condition| condition.kind == "Ready");
         Self {
             key: ObjectKey { namespace: Istr::default(), name: metadata.name },
             version: metadata.resource_version,
             zone: metadata.labels.get(ZONE).filter(|zone| !zone.is_empty()).cloned(),
+            ready: ready.is_some_and(|condition| condition.status == "True"),
+            control_plane: CONTROL_PLANE.iter().any(|label| metadata.labels.get(label).is_some()),
+            cpu: status.allocatable.unwrap_or_default().cpu,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn decode(json: serde_json::Value) -> Node {
+        serde_json::from_value(json).unwrap()
+    }
 
     #[test]
     fn zone_comes_from_the_label_and_heartbeats_are_no_change() {
-        let decode = |json| serde_json::from_value::<Node>(json).unwrap();
-        let zoned = decode(serde_json::json!({"metadata": {"name": "n1", "labels": {ZONE: "zone-a"}}}));
+        let zoned = decode(json!({"metadata": {"name": "n1", "labels": {ZONE: "zone-a"}},
+            "status": {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]}}));
         assert_eq!(zoned.zone.as_deref(), Some("zone-a"));
         let beat = decode(
-            serde_json::json!({"metadata": {"name": "n1", "resourceVersion": "9", "labels": {ZONE: "zone-a", "x": "y"}},
-            "status": {"conditions": [{"type": "Ready"}]}}),
+            json!({"metadata": {"name": "n1", "resourceVersion": "9", "labels": {ZONE: "zone-a", "x": "y"}},
+            "status": {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:10Z"}]}}),
         );
         assert!(zoned.same_facts(&beat));
-        let empty = decode(serde_json::json!({"metadata": {"name": "n1", "labels": {ZONE: ""}}}));
+        let empty = decode(json!({"metadata": {"name": "n1", "labels": {ZONE: ""}}}));
         assert!(empty.zone.is_none() && !zoned.same_facts(&empty));
+    }
+
+    #[test]
+    fn only_a_true_ready_condition_makes_a_node_ready() {
+        for (conditions, ready) in [
+            (json!([{"type": "DiskPressure", "status": "True"}, {"type": "Ready", "status": "True"}]), true),
+            (json!([{"type": "Ready", "status": "False"}]), false),
+            (json!([{"type": "Ready", "status": "Unknown"}]), false),
+            (json!([{"type": "DiskPressure", "status": "True"}]), false),
+            (json!(null), false),
+        ] {
+            let node = decode(json!({"status": {"conditions": conditions}}));
+            assert_eq!(node.ready, ready, "{conditions}");
+        }
+    }
+
+    #[test]
+    fn cpu_and_control_plane_are_read_and_each_is_a_change() {
+        let node = decode(
+            json!({"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "3920m", "memory": "7Gi"}}}),
+        );
+        assert_eq!((node.cpu, node.control_plane), (Millis(3920), false));
+        assert_eq!(decode(json!({"status": {"allocatable": null}})).cpu, Millis(0));
+        for label in CONTROL_PLANE {
+            let control = decode(
+                json!({"metadata": {"name": "n1", "labels": {label: ""}}, "status": {"allocatable": {"cpu": "3920m"}}}),
+            );
+            assert!(control.control_plane && !control.same_facts(&node), "{label}");
+        }
+        for other in [Node { cpu: Millis(1), ..node.clone() }, Node { ready: true, ..node.clone() }] {
+            assert!(!node.same_facts(&other));
+        }
     }
 }

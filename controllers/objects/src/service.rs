@@ -54,6 +54,29 @@ pub struct ServicePort {
     pub target: TargetPort,
 }
 
+/// `spec.trafficDistribution`: which endpoints clients should prefer (KEP-3015 and KEP-4444).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TrafficDistribution {
+    /// Those of the same zone; the older name.
+    PreferClose,
+    /// Those of the same zone.
+    PreferSameZone,
+    /// Those on the same Node, then those of the same zone.
+    PreferSameNode,
+}
+
+impl TrafficDistribution {
+    /// The API's spelling.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PreferClose => "PreferClose",
+            Self::PreferSameZone => "PreferSameZone",
+            Self::PreferSameNode => "PreferSameNode",
+        }
+    }
+}
+
 /// What endpoints need of a Service.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "wire::Service")]
@@ -82,6 +105,11 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// `spec.publishNotReadyAddresses`.
     pub publish_not_ready: bool,
+    /// Is topology-aware routing asked for? The annotation `service.kubernetes.io/topology-aware-hints` decides,
+    /// or `service.kubernetes.io/topology-mode` where it is absent; `Auto` and `auto` mean yes.
+    pub topology_auto: bool,
+    /// `spec.trafficDistribution`; `None` also stands for values of another age.
+    pub traffic_distribution: Option<TrafficDistribution>,
 }
 
 impl Record for Service {
@@ -110,6 +138,8 @@ impl Record for Service {
             ip_families,
             ports,
             publish_not_ready,
+            topology_auto,
+            traffic_distribution,
         } = self;
         *key == other.key
             && *uid == other.uid
@@ -122,6 +152,8 @@ impl Record for Service {
             && *ip_families == other.ip_families
             && *ports == other.ports
             && *publish_not_ready == other.publish_not_ready
+            && *topology_auto == other.topology_auto
+            && *traffic_distribution == other.traffic_distribution
     }
 }
 
@@ -132,7 +164,7 @@ mod wire {
 
     use super::{
         ClusterIp, Family, Istr, Labels, ObjectKey, Protocol, ResourceVersion, ServicePort, ServiceType,
-        TargetPort, Uid, parse_lenient,
+        TargetPort, TrafficDistribution, Uid, parse_lenient,
     };
 
     #[derive(Deserialize)]
@@ -153,6 +185,23 @@ mod wire {
         creation_timestamp: Option<Istr>,
         deletion_timestamp: Option<serde::de::IgnoredAny>,
         labels: Labels,
+        annotations: Option<Annotations>,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Annotations {
+        #[serde(rename = "service.kubernetes.io/topology-aware-hints")]
+        topology_aware_hints: Option<Istr>,
+        #[serde(rename = "service.kubernetes.io/topology-mode")]
+        topology_mode: Option<Istr>,
+    }
+
+    impl Annotations {
+        fn topology_auto(&self) -> bool {
+            let mode = self.topology_aware_hints.as_deref().or(self.topology_mode.as_deref());
+            matches!(mode, Some("Auto" | "auto"))
+        }
     }
 
     #[derive(Deserialize, Default)]
@@ -166,6 +215,7 @@ mod wire {
         ip_families: Option<Vec<Istr>>,
         ports: Option<Vec<Port>>,
         publish_not_ready_addresses: Option<bool>,
+        traffic_distribution: Option<Istr>,
     }
 
     #[derive(Deserialize)]
@@ -233,6 +283,13 @@ mod wire {
                     })
                     .collect(),
                 publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
+                topology_auto: metadata.annotations.unwrap_or_default().topology_auto(),
+                traffic_distribution: match spec.traffic_distribution.as_deref() {
+                    Some("PreferClose") => Some(TrafficDistribution::PreferClose),
+                    Some("PreferSameZone") => Some(TrafficDistribution::PreferSameZone),
+                    Some("PreferSameNode") => Some(TrafficDistribution::PreferSameNode),
+                    _ => None,
+                },
             }
         }
     }
@@ -279,6 +336,51 @@ mod tests {
         );
         assert_eq!(decode(serde_json::json!({"spec": {"selector": {}}})).selector, None);
         assert_eq!(decode(serde_json::json!({"spec": {}})).selector, None);
+    }
+
+    #[test]
+    fn topology_mode_is_auto_or_nothing_and_the_older_annotation_counts_first() {
+        const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+        const MODE: &str = "service.kubernetes.io/topology-mode";
+        for (annotations, auto) in [
+            (serde_json::json!(null), false),
+            (serde_json::json!({}), false),
+            (serde_json::json!({"topology-hints": "Auto"}), false),
+            (serde_json::json!({HINTS: "enabled"}), false),
+            (serde_json::json!({HINTS: "aUto"}), false),
+            (serde_json::json!({HINTS: "auto"}), true),
+            (serde_json::json!({HINTS: "Auto"}), true),
+            (serde_json::json!({HINTS: "disabled"}), false),
+            (serde_json::json!({MODE: "enabled"}), false),
+            (serde_json::json!({MODE: "aUto"}), false),
+            (serde_json::json!({MODE: "auto"}), true),
+            (serde_json::json!({MODE: "Auto"}), true),
+            (serde_json::json!({MODE: " Auto"}), false),
+            (serde_json::json!({MODE: ""}), false),
+            (serde_json::json!({MODE: "disabled"}), false),
+            (serde_json::json!({MODE: "disabled", HINTS: "auto"}), true),
+            (serde_json::json!({MODE: "auto", HINTS: "disabled"}), false),
+            (serde_json::json!({MODE: "auto", HINTS: ""}), false),
+        ] {
+            let service = decode(serde_json::json!({"metadata": {"annotations": annotations}}));
+            assert_eq!(service.topology_auto, auto, "{annotations}");
+            let plain = decode(serde_json::json!({}));
+            assert_eq!(service.same_facts(&plain), !auto, "{annotations}");
+        }
+    }
+
+    #[test]
+    fn unknown_traffic_distributions_are_none() {
+        use TrafficDistribution::{PreferClose, PreferSameNode, PreferSameZone};
+        for known in [PreferClose, PreferSameZone, PreferSameNode] {
+            let service = decode(serde_json::json!({"spec": {"trafficDistribution": known.as_str()}}));
+            assert_eq!(service.traffic_distribution, Some(known));
+            assert!(!service.same_facts(&decode(serde_json::json!({}))));
+        }
+        for unknown in [serde_json::json!("PreferMoon"), serde_json::json!(""), serde_json::json!(null)] {
+            let service = decode(serde_json::json!({"spec": {"trafficDistribution": unknown}}));
+            assert_eq!(service.traffic_distribution, None, "{unknown}");
+        }
     }
 
     #[test]

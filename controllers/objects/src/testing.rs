@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use smallvec::smallvec;
 
 use crate::{
-    ClusterIp, ContainerPort, Family, Istr, Node, ObjectKey, Phase, Pod, Protocol, ResourceVersion, Service,
-    ServicePort, ServiceType, TargetPort, Uid,
+    ClusterIp, ContainerPort, Family, Istr, Millis, Node, ObjectKey, Phase, Pod, Protocol, ResourceVersion,
+    Service, ServicePort, ServiceType, TargetPort, Uid,
 };
 
 /// The namespace of all records.
@@ -47,10 +47,17 @@ pub fn pod(name: &str) -> Pod {
     }
 }
 
-/// A Node, in a zone or in none.
+/// A ready Node with 4 CPUs, in a zone or in none.
 #[must_use]
 pub fn node(name: &str, zone: Option<&str>) -> Node {
-    Node { key: ObjectKey::new("", name), version: ResourceVersion::Number(1), zone: zone.map(Istr::from) }
+    Node {
+        key: ObjectKey::new("", name),
+        version: ResourceVersion::Number(1),
+        zone: zone.map(Istr::from),
+        ready: true,
+        control_plane: false,
+        cpu: Millis(4000),
+    }
 }
 
 /// An IPv4 Service with the selector `app: web` and the port `http` to 8080/TCP.
@@ -69,6 +76,8 @@ pub fn service(name: &str) -> Service {
         ip_families: smallvec![Family::V4],
         ports: vec![service_port("http", TargetPort::Number(8080))],
         publish_not_ready: false,
+        topology_auto: false,
+        traffic_distribution: None,
     }
 }
 
