@@ -20,7 +20,7 @@ pub enum Cause<'a> {
     Service,
     /// This Pod of its namespace changed, joined or left.
     Pod(&'a Istr),
-    /// The Node of one of its Pods appeared or changed. Endpoints objects say nothing about Nodes.
+    /// The Node of one of its Pods appeared or moved to another zone. Endpoints objects say nothing about Nodes.
     Node,
 }
 
@@ -97,9 +97,12 @@ impl Membership {
 
     /// A Node that vanishes tells nobody: its Pods go on serving until they are seen to be gone, and a Node that
     /// is registered anew must not be an outage. They are left out when their Service is planned for another reason,
-    /// as by upstream.
+    /// as by upstream. Whether a Node is ready, or how large it is, says nothing about the endpoints on it.
     fn node_changed(&self, change: &Change<Node>) {
         let Some(node) = &change.new else { return };
+        if change.old.as_ref().is_some_and(|old| old.zone == node.zone) {
+            return;
+        }
         let services: HashSet<ObjectKey> = {
             let Indexes { selectors, nodes } = &*self.indexes.lock();
             nodes
@@ -145,11 +148,18 @@ mod tests {
             serde_json::from_value(json).unwrap()
         };
         testing::play(pods, [Ok(Applied(pod("p", "web"))), Ok(Applied(pod("q", "other")))]).await;
-        let node: Node = serde_json::from_value(json!({"metadata": {"name": "node-1"}})).unwrap();
-        let other: Node = serde_json::from_value(json!({"metadata": {"name": "node-2"}})).unwrap();
-        testing::play(nodes, [Ok(Applied(other)), Ok(Applied(node.clone())), Ok(Deleted(node))]).await;
+        let node = |name: &str, zone: &str, cpu: &str| -> Node {
+            let json = json!({"metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone}},
+                "status": {"allocatable": {"cpu": cpu}}});
+            serde_json::from_value(json).unwrap()
+        };
+        let states = [("node-2", "a", "4"), ("node-1", "a", "4"), ("node-1", "a", "8"), ("node-1", "b", "8")];
+        let gone = Deleted(node("node-1", "b", "8"));
+        let seen = states.map(|(name, zone, cpu)| Applied(node(name, zone, cpu))).into_iter().chain([gone]);
+        testing::play(nodes, seen.map(Ok)).await;
 
-        assert_eq!(*told.lock(), ["n/web: Service", "n/web: Pod(\"p\")", "n/web: Node"]);
+        // Twice: when the Node appeared and when its zone changed.
+        assert_eq!(*told.lock(), ["n/web: Service", "n/web: Pod(\"p\")", "n/web: Node", "n/web: Node"]);
         let members = membership.members(&ObjectKey::new("n", "web"));
         assert_eq!(members.len(), 1);
         let expected: Labels = [("app", "web")].into_iter().collect();
