@@ -82,6 +82,6 @@ pub struct DesiredEndpoint {
     pub pod: Istr,
     /// UID of the Pod.
     pub pod_uid: Uid,
-    /// Hints that the endpoint has in the cluster; none for a new one.
+    /// Whose clients it is meant for; `None`: everybody's.
     pub hints: Option<Arc<Hints>>,
 }

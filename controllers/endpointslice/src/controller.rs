@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::dirty::{Dirty, Parts, SliceSeen};
+use crate::hints::{self, HintEvent, Mode};
 use crate::metrics::{Metrics, SyncResult};
 use crate::{Action, Facts, Memory, MissingNode, plan, service_of};
 
@@ -89,6 +90,7 @@ pub struct Controller {
     nodeless: Mutex<HashMap<ObjectKey, Nodeless>>,
     /// When the slices of a Service were last looked at because others had changed them.
     reverts: Mutex<HashMap<ObjectKey, Instant>>,
+    hints: Mutex<hints::Registry>,
     queue: Arc<Queue<ObjectKey, Dirty>>,
     writer: Writer,
     recorder: Recorder,
@@ -117,6 +119,7 @@ impl Controller {
             memories: Mutex::default(),
             nodeless: Mutex::default(),
             reverts: Mutex::default(),
+            hints: Mutex::default(),
             queue: Arc::new(Queue::new(workqueues.of(QUEUE))),
             writer,
             recorder,
@@ -124,6 +127,8 @@ impl Controller {
         });
         let this = Arc::clone(&controller);
         membership.on_affected(move |service, cause| this.affected(service, cause));
+        let this = Arc::clone(&controller);
+        nodes.on_change(move |change| this.node_changed(change));
         let this = Arc::clone(&controller);
         slices.on_change(move |change| this.slice_changed(change));
         let this = Arc::clone(&controller);
@@ -156,6 +161,13 @@ impl Controller {
             Cause::Pod(name) => {
                 self.queue.add_after(service.clone(), Dirty::pod(name), self.settings.batch_period);
             }
+        }
+    }
+
+    fn node_changed(&self, change: &Change<Node>) {
+        let due = self.hints.lock().node_changed(change.old.as_deref(), change.new.as_deref());
+        for service in due {
+            self.queue.add(service, Dirty::All);
         }
     }
 
@@ -211,6 +223,7 @@ impl Controller {
             self.memories.lock().remove(key);
             self.nodeless.lock().remove(key);
             self.reverts.lock().remove(key);
+            self.hints.lock().forget(key);
             self.own_writes.forget(key);
             self.metrics.forget_service(key);
             self.metrics.synced(SyncResult::Success);
@@ -223,6 +236,7 @@ impl Controller {
             Cached { frontier, objects: self.index.lock().slices_of(key) }
         });
         let memory = self.memories.lock().get(key).cloned().unwrap_or_default();
+        let node_table = self.hints.lock().table();
         let node =
             |name: &Istr| self.nodes.get(&ObjectKey { namespace: Istr::default(), name: name.clone() });
         let plan = plan(
@@ -231,22 +245,31 @@ impl Controller {
                 pods: &pods,
                 node: &node,
                 slices: &slices,
+                node_table: &node_table,
                 max_endpoints_per_slice: self.settings.max_endpoints_per_slice,
             },
             &memory,
         );
         tracing::debug!(service = %key, ?dirty, writes = plan.actions.len(), "planned");
 
+        let mode = Mode::of(&service);
         let wanted: Vec<Family> = plan.families.iter().map(|counts| counts.family).collect();
         let errors = self.apply(key, plan.actions, &wanted).await;
         for counts in &plan.families {
-            self.metrics.family(counts, !errors.failed(counts.family));
+            self.metrics.family(counts, mode, !errors.failed(counts.family));
         }
-        self.metrics.count_service(key, &plan.families);
+        self.metrics.count_service(key, &plan.families, mode);
         if errors.is_empty() {
+            for event in &plan.events {
+                self.report_hints(&service, event);
+            }
             if plan.families.is_empty() {
                 self.memories.lock().remove(key);
+                self.hints.lock().forget(key);
             } else {
+                if self.hints.lock().planned(key, &plan.next.hints, &node_table) {
+                    self.queue.add(key.clone(), Dirty::All);
+                }
                 self.memories.lock().insert(key.clone(), plan.next);
             }
             return self.report_nodes(&service, &plan.missing_nodes);
@@ -394,7 +417,16 @@ impl Controller {
         }
     }
 
+    fn report_hints(&self, service: &Service, event: &HintEvent) {
+        let kind = if event.is_warning() { EventType::Warning } else { EventType::Normal };
+        self.tell(service, kind, event.reason(), event.to_string());
+    }
+
     fn warn(&self, service: &Service, message: String) {
+        self.tell(service, EventType::Warning, "FailedToUpdateEndpointSlices", message);
+    }
+
+    fn tell(&self, service: &Service, kind: EventType, reason: &'static str, message: String) {
         let object = ObjectReference {
             api_version: "v1",
             kind: Service::RESOURCE.kind,
@@ -402,7 +434,7 @@ impl Controller {
             name: service.key.name.to_string(),
             uid: service.uid.to_string(),
         };
-        self.recorder.event(object, EventType::Warning, "FailedToUpdateEndpointSlices", message);
+        self.recorder.event(object, kind, reason, message);
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) struct Wanted<'g> {
 }
 
 impl Wanted<'_> {
-    /// The endpoint to write, with the hints that it has already.
+    /// The endpoint to write.
     pub(crate) fn endpoint(&self, hints: Option<Arc<Hints>>) -> DesiredEndpoint {
         let Candidate { pod, hostname, zone, readiness } = self.candidate;
         DesiredEndpoint {

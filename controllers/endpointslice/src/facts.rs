@@ -7,6 +7,8 @@ use fairlead_discovery::TriggerTimes;
 use fairlead_discovery::names::{SERVICE_NAME, SLICE_CONTROLLER, SLICE_MANAGED_BY};
 use fairlead_objects::{Istr, Node, OwnerReference, Pod, Service, Slice, Uid};
 
+use crate::hints::{HintStates, NodeTable};
+
 /// What was observed of one Service and of all that its slices depend on. The order of the lists plays no part.
 #[derive(Clone, Copy)]
 pub struct Facts<'a> {
@@ -19,6 +21,8 @@ pub struct Facts<'a> {
     /// The slices of the Service's namespace that may be its own, terminating ones included. Those of other
     /// Services and of other controllers are left alone.
     pub slices: &'a [Arc<Slice>],
+    /// What the zones' Nodes can carry, for topology mode `Auto`.
+    pub node_table: &'a NodeTable,
     /// `--max-endpoints-per-slice`.
     pub max_endpoints_per_slice: NonZeroUsize,
 }
@@ -28,6 +32,8 @@ pub struct Facts<'a> {
 pub struct Memory {
     /// When the Service and its Pods last changed.
     pub trigger_times: TriggerTimes,
+    /// What topology-aware hints came to.
+    pub hints: HintStates,
 }
 
 /// The name of the Service to which this controller's slice belongs, in the slice's namespace. `None` for

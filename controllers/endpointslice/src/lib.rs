@@ -1,9 +1,9 @@
 //! Services, Pods and Nodes to EndpointSlices.
 //!
 //! ```text
-//! Facts ──▶ desired: endpoints by port set ──▶ per family: pack ──▶ placeholder ──▶ recycle ──▶ Plan
-//!                                                                                              │
-//!                                                          body: what is sent ◀── Action ──────┘
+//! Facts ──▶ desired: endpoints by port set ──▶ per family: pack ──▶ placeholder ──▶ hints ──▶ recycle ──▶ Plan
+//!                                                                                                        │
+//!                                                                    body: what is sent ◀── Action ──────┘
 //! ```
 //!
 //! Planning is pure: no client, no clock, no async. The rules are those of kube-controller-manager's
@@ -17,6 +17,7 @@ mod counts;
 mod desired;
 mod dirty;
 mod facts;
+mod hints;
 mod identity;
 mod metrics;
 mod pack;
@@ -27,4 +28,5 @@ pub use action::{Action, DesiredEndpoint, DesiredSlice, Envelope};
 pub use counts::FamilyCounts;
 pub use desired::MissingNode;
 pub use facts::{Facts, Memory, service_of};
+pub use hints::{Failure, HintEvent, HintState, HintStates, NodeTable, ZoneCounts};
 pub use plan::{Plan, plan};

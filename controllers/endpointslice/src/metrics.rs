@@ -6,13 +6,15 @@
 use std::collections::HashMap;
 
 use fairlead_machinery::metrics::{constant, register};
-use fairlead_objects::ObjectKey;
+use fairlead_objects::{ObjectKey, TrafficDistribution};
 use parking_lot::Mutex;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    exponential_buckets,
 };
 
 use crate::FamilyCounts;
+use crate::hints::Mode;
 
 /// How the sync of one Service ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,7 @@ struct Totals {
     endpoints: i64,
     desired_slices: i64,
     actual_slices: i64,
+    distribution: Option<TrafficDistribution>,
 }
 
 /// The metrics of the controller.
@@ -41,6 +44,7 @@ pub(crate) struct Metrics {
     changes: IntCounterVec,
     changed: HistogramVec,
     syncs: IntCounterVec,
+    distributions: IntGaugeVec,
     services: Mutex<HashMap<ObjectKey, Totals>>,
 }
 
@@ -89,6 +93,16 @@ impl Metrics {
                 )),
             ),
             syncs: counter("syncs", "[ALPHA] Number of EndpointSlice syncs", "result"),
+            distributions: register(
+                registry,
+                constant(IntGaugeVec::new(
+                    Opts::new(
+                        name("services_count_by_traffic_distribution"),
+                        "[BETA] Number of Services using some specific trafficDistribution",
+                    ),
+                    &["traffic_distribution"],
+                )),
+            ),
             services: Mutex::default(),
         }
     }
@@ -107,16 +121,21 @@ impl Metrics {
     }
 
     /// One family was planned; `written` if all its writes succeeded.
-    pub(crate) fn family(&self, counts: &FamilyCounts, written: bool) {
+    pub(crate) fn family(&self, counts: &FamilyCounts, mode: Mode, written: bool) {
         self.added.observe(float(counts.added));
         self.removed.observe(float(counts.removed));
         if written {
-            self.changed.with_label_values(&["Disabled", ""]).observe(float(counts.changed_slices));
+            let labels = match mode {
+                Mode::Off => ["Disabled", ""],
+                Mode::Auto => ["Auto", ""],
+                Mode::Distribution(distribution) => ["Disabled", distribution.as_str()],
+            };
+            self.changed.with_label_values(&labels).observe(float(counts.changed_slices));
         }
     }
 
     /// The gauges count a Service as it is now.
-    pub(crate) fn count_service(&self, key: &ObjectKey, families: &[FamilyCounts]) {
+    pub(crate) fn count_service(&self, key: &ObjectKey, families: &[FamilyCounts], mode: Mode) {
         if families.is_empty() {
             return self.forget_service(key);
         }
@@ -125,6 +144,10 @@ impl Metrics {
             endpoints: sum(|it| it.desired_endpoints),
             desired_slices: sum(|it| it.desired_slices),
             actual_slices: sum(|it| it.actual_slices),
+            distribution: match mode {
+                Mode::Distribution(distribution) => Some(distribution),
+                Mode::Off | Mode::Auto => None,
+            },
         };
         let before = self.services.lock().insert(key.clone(), now).unwrap_or_default();
         self.shift(before, now);
@@ -141,6 +164,15 @@ impl Metrics {
         self.endpoints_desired.add(now.endpoints - before.endpoints);
         self.desired_slices.add(now.desired_slices - before.desired_slices);
         self.actual_slices.add(now.actual_slices - before.actual_slices);
+        let of = |distribution: TrafficDistribution| {
+            self.distributions.with_label_values(&[distribution.as_str()])
+        };
+        if let Some(distribution) = before.distribution {
+            of(distribution).dec();
+        }
+        if let Some(distribution) = now.distribution {
+            of(distribution).inc();
+        }
     }
 }
 
@@ -179,11 +211,16 @@ mod tests {
         let metrics = Metrics::new(&registry);
         let web = ObjectKey::new("shop", "web");
         let families = [counts(Family::V4, 20, 2), counts(Family::V6, 10, 1)];
-        metrics.count_service(&web, &[counts(Family::V4, 99, 9)]);
-        metrics.count_service(&web, &families);
-        metrics.count_service(&ObjectKey::new("shop", "gone"), &families);
+        let (close, node) = (TrafficDistribution::PreferClose, TrafficDistribution::PreferSameNode);
+        metrics.count_service(&web, &[counts(Family::V4, 99, 9)], Mode::Distribution(node));
+        metrics.count_service(&web, &families, Mode::Distribution(close));
+        metrics.count_service(&ObjectKey::new("shop", "gone"), &families, Mode::Distribution(close));
         metrics.forget_service(&ObjectKey::new("shop", "gone"));
-        metrics.family(&families[0], true);
+        metrics.count_service(&ObjectKey::new("shop", "auto"), &[counts(Family::V4, 0, 0)], Mode::Auto);
+        metrics.family(&families[0], Mode::Off, true);
+        metrics.family(&families[0], Mode::Auto, false);
+        metrics.family(&families[1], Mode::Auto, true);
+        metrics.family(&families[1], Mode::Distribution(close), true);
         metrics.wrote("create");
         metrics.synced(SyncResult::Stale);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
@@ -192,11 +229,15 @@ mod tests {
             "endpoint_slice_controller_changes{operation=\"create\"} 1",
             "endpoint_slice_controller_endpoints_desired 30",
             "endpoint_slice_controller_desired_endpoint_slices 3",
-            "endpoint_slice_controller_num_endpoint_slices 5",
-            "endpoint_slice_controller_endpoints_added_per_sync_bucket{le=\"16\"} 0",
-            "endpoint_slice_controller_endpoints_added_per_sync_bucket{le=\"32\"} 1",
-            "endpoint_slice_controller_endpoints_removed_per_sync_sum 3",
+            "endpoint_slice_controller_num_endpoint_slices 6",
+            "endpoint_slice_controller_endpoints_added_per_sync_bucket{le=\"16\"} 2",
+            "endpoint_slice_controller_endpoints_added_per_sync_bucket{le=\"32\"} 4",
+            "endpoint_slice_controller_endpoints_removed_per_sync_sum 12",
             "endpoint_slice_controller_endpointslices_changed_per_sync_count{topology=\"Disabled\",traffic_distribution=\"\"} 1",
+            "endpoint_slice_controller_endpointslices_changed_per_sync_count{topology=\"Auto\",traffic_distribution=\"\"} 1",
+            "endpoint_slice_controller_endpointslices_changed_per_sync_count{topology=\"Disabled\",traffic_distribution=\"PreferClose\"} 1",
+            "endpoint_slice_controller_services_count_by_traffic_distribution{traffic_distribution=\"PreferClose\"} 1",
+            "endpoint_slice_controller_services_count_by_traffic_distribution{traffic_distribution=\"PreferSameNode\"} 0",
             "endpoint_slice_controller_syncs{result=\"stale\"} 1",
         ] {
             assert!(text.lines().any(|it| it == line), "no line {line:?} in\n{text}");

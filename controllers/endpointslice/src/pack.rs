@@ -14,15 +14,17 @@ use crate::action::DesiredEndpoint;
 use crate::desired::{Wanted, WantedSet};
 use crate::identity::{is_same, needs_rewrite, pod_of};
 
-/// What becomes of the slices of one family and one set of ports.
+/// What becomes of the slices of one family and one set of ports. No endpoint has hints yet.
 #[derive(Default)]
-pub(crate) struct Packing {
+pub(crate) struct Packing<'p> {
     /// Contents of new slices.
     pub(crate) creates: Vec<Vec<DesiredEndpoint>>,
     /// Slices with their new contents.
     pub(crate) updates: Vec<(Arc<Slice>, Vec<DesiredEndpoint>)>,
     /// Slices in which nothing is left.
     pub(crate) deletes: Vec<Arc<Slice>>,
+    /// Slices that need not be written, in the order of `existing`.
+    pub(crate) unchanged: Vec<Draft<'p>>,
     /// Number of endpoints that were in no slice.
     pub(crate) added: usize,
     /// Number of endpoints that were taken out of slices.
@@ -30,10 +32,10 @@ pub(crate) struct Packing {
 }
 
 /// An existing slice on the way to what it will be.
-struct Draft<'p> {
-    slice: &'p Arc<Slice>,
-    /// What it will hold, each with the hints that it has already.
-    endpoints: Vec<(&'p Wanted<'p>, Option<&'p Arc<Hints>>)>,
+pub(crate) struct Draft<'p> {
+    pub(crate) slice: &'p Arc<Slice>,
+    /// What it will hold.
+    endpoints: Vec<&'p Wanted<'p>>,
     /// Is one of them to be written anew?
     changed: bool,
 }
@@ -53,7 +55,7 @@ impl<'p> Draft<'p> {
             }
             placed[at] = true;
             draft.changed |= needs_rewrite(existing, wanted);
-            draft.endpoints.push((wanted, existing.hints.as_ref()));
+            draft.endpoints.push(wanted);
         }
         draft
     }
@@ -63,20 +65,24 @@ impl<'p> Draft<'p> {
     }
 
     fn finish(&self) -> (Arc<Slice>, Vec<DesiredEndpoint>) {
-        let endpoints =
-            self.endpoints.iter().map(|(wanted, hints)| wanted.endpoint(hints.cloned())).collect();
+        let endpoints = self.endpoints.iter().map(|wanted| wanted.endpoint(None)).collect();
         (Arc::clone(self.slice), endpoints)
+    }
+
+    /// The endpoints with these hints, one for each.
+    pub(crate) fn with_hints(&self, hints: Vec<Option<Arc<Hints>>>) -> Vec<DesiredEndpoint> {
+        self.endpoints.iter().zip(hints).map(|(wanted, hints)| wanted.endpoint(hints)).collect()
     }
 }
 
 /// Distributes the wanted endpoints over the `existing` slices of their family and ports and over new ones of
 /// at most `capacity` endpoints. `labels` are those of the Service.
-pub(crate) fn pack(
-    existing: &[&Arc<Slice>],
-    set: &WantedSet<'_>,
+pub(crate) fn pack<'p>(
+    existing: &[&'p Arc<Slice>],
+    set: &'p WantedSet<'_>,
     labels: &Labels,
     capacity: NonZeroUsize,
-) -> Packing {
+) -> Packing<'p> {
     let capacity = capacity.get();
     let mut packing = Packing::default();
     let mut placed = vec![false; set.wanted.len()];
@@ -102,18 +108,19 @@ pub(crate) fn pack(
     updates.sort_by_key(|draft| std::cmp::Reverse(draft.endpoints.len()));
     for draft in &mut updates {
         let room = capacity.saturating_sub(draft.endpoints.len());
-        draft.endpoints.extend(new.by_ref().take(room).map(|wanted| (wanted, None)));
+        draft.endpoints.extend(new.by_ref().take(room));
     }
     while new.len() > 0 {
         if let Some(at) = best_fit(&unchanged, new.len(), capacity) {
-            let mut draft = unchanged.swap_remove(at);
-            draft.endpoints.extend(new.by_ref().map(|wanted| (wanted, None)));
+            let mut draft = unchanged.remove(at);
+            draft.endpoints.extend(new.by_ref());
             updates.push(draft);
         } else {
             packing.creates.push(new.by_ref().take(capacity).map(|wanted| wanted.endpoint(None)).collect());
         }
     }
     packing.updates = updates.iter().map(Draft::finish).collect();
+    packing.unchanged = unchanged;
     packing
 }
 

@@ -12,7 +12,8 @@ use crate::action::{Action, DesiredSlice, Envelope};
 use crate::counts::FamilyCounts;
 use crate::desired::{Desired, MissingNode, PortGroup, WantedSet};
 use crate::facts::{Facts, Memory, is_maintained, is_owned};
-use crate::pack::pack;
+use crate::hints::{self, HintEvent, HintState, HintStates, Mode, Packed};
+use crate::pack::{Draft, pack};
 use crate::placeholder::Placeholder;
 
 /// What to write for one Service, and what to remember.
@@ -26,6 +27,8 @@ pub struct Plan {
     pub next: Memory,
     /// Pods that are left out until their Node appears.
     pub missing_nodes: Vec<MissingNode>,
+    /// What is new about topology-aware hints, to be told if all writes succeed: else the next plan says it again.
+    pub events: Vec<HintEvent>,
     /// Numbers of each family of the Service. Empty if the Service has no slices of this controller.
     pub families: Vec<FamilyCounts>,
 }
@@ -55,11 +58,14 @@ pub fn plan(facts: &Facts<'_>, memory: &Memory) -> Plan {
     slices.sort_by(|a, b| a.key.name.cmp(&b.key.name));
 
     let desired = Desired::new(facts);
-    let mut plan = Plan { next: Memory { trigger_times }, ..Plan::default() };
+    let mut plan = Plan { next: Memory { trigger_times, hints: HintStates::default() }, ..Plan::default() };
     for family in families(service) {
         let of_family: Vec<_> =
             slices.iter().copied().filter(|it| it.address_type == AddressType::Ip(family)).collect();
-        let writes = FamilyPlan::new(facts, &desired, &envelope, family, &of_family);
+        let (writes, hints) = FamilyPlan::new(facts, &desired, &envelope, family, &of_family);
+        let hinted = hints::were_hinted(&of_family);
+        plan.events.extend(hints::event(family, memory.hints.get(family), &hints, hinted));
+        plan.next.hints.set(family, hints);
         plan.families.push(writes.counts);
         plan.actions.extend(writes.into_actions());
         slices.retain(|slice| slice.address_type != AddressType::Ip(family));
@@ -78,14 +84,14 @@ struct FamilyPlan {
 }
 
 impl FamilyPlan {
-    /// Plans the slices of `family`, of which `existing` are there.
+    /// Plans the slices of `family`, of which `existing` are there, in the order of their names.
     fn new(
         facts: &Facts<'_>,
         desired: &Desired<'_>,
         envelope: &Arc<Envelope>,
         family: Family,
         existing: &[&Arc<Slice>],
-    ) -> Self {
+    ) -> (Self, HintState) {
         let service = facts.service;
         let mut plan = Self {
             creates: Vec::new(),
@@ -101,9 +107,11 @@ impl FamilyPlan {
         for slice in &owned {
             by_ports.entry(&slice.ports).or_default().push(slice);
         }
-        for group in &desired.groups {
+        let sets: Vec<_> = desired.groups.iter().map(|group| WantedSet::new(group, family)).collect();
+        let mut unchanged = Vec::new();
+        for (group, set) in desired.groups.iter().zip(&sets) {
             let of_ports = by_ports.remove(&group.ports).unwrap_or_default();
-            plan.pack_group(facts, group, envelope, &of_ports);
+            unchanged.extend(plan.pack_group(facts, group, set, envelope, &of_ports));
         }
         // Nobody listens on these ports any more. In the order of the names, not in that of the table.
         let abandoned = owned.into_iter().filter(|slice| by_ports.contains_key(&slice.ports));
@@ -119,6 +127,7 @@ impl FamilyPlan {
                 endpoints: Vec::new(),
             }),
         }
+        let hints = plan.set_hints(facts, envelope, &unchanged);
         plan.recycle(|doomed| is_owned(doomed, service));
         if service.terminating {
             plan.creates.clear();
@@ -127,21 +136,21 @@ impl FamilyPlan {
         counts.desired_slices = counts.desired_slices.max(1);
         counts.actual_slices = existing.len() + plan.creates.len() - plan.deletes.len();
         counts.changed_slices = plan.creates.len() + plan.updates.len() + plan.deletes.len();
-        plan
+        (plan, hints)
     }
 
-    /// Adds the writes of one set of ports.
-    fn pack_group(
+    /// Adds the writes of one set of ports, and returns the slices that need none.
+    fn pack_group<'p>(
         &mut self,
         facts: &Facts<'_>,
         group: &PortGroup<'_>,
+        set: &'p WantedSet<'_>,
         envelope: &Arc<Envelope>,
-        existing: &[&Arc<Slice>],
-    ) {
+        existing: &[&'p Arc<Slice>],
+    ) -> Vec<Draft<'p>> {
         let family = self.counts.family;
         let capacity = facts.max_endpoints_per_slice;
-        let set = WantedSet::new(group, family);
-        let packing = pack(existing, &set, &facts.service.labels, capacity);
+        let packing = pack(existing, set, &facts.service.labels, capacity);
         let desired = |endpoints| DesiredSlice {
             envelope: Arc::clone(envelope),
             family,
@@ -156,6 +165,32 @@ impl FamilyPlan {
         self.counts.removed += packing.removed;
         self.counts.desired_endpoints += set.len();
         self.counts.desired_slices += set.len().div_ceil(capacity.get());
+        packing.unchanged
+    }
+
+    /// Hints the endpoints that are written, and adds the updates of slices that are written only for their hints.
+    fn set_hints(
+        &mut self,
+        facts: &Facts<'_>,
+        envelope: &Arc<Envelope>,
+        unchanged: &[Draft<'_>],
+    ) -> HintState {
+        let family = self.counts.family;
+        let written = self.creates.iter_mut().chain(self.updates.iter_mut().map(|(_, desired)| desired));
+        let packed = Packed(written.map(|desired| desired.endpoints.as_mut_slice()).collect());
+        let current: Vec<&Slice> = unchanged.iter().map(|draft| draft.slice.as_ref()).collect();
+        let (rewrites, state) = hints::assign(Mode::of(facts.service), facts.node_table, packed, &current);
+        for rewrite in rewrites {
+            let draft = &unchanged[rewrite.slice];
+            let desired = DesiredSlice {
+                envelope: Arc::clone(envelope),
+                family,
+                ports: draft.slice.ports.clone(),
+                endpoints: draft.with_hints(rewrite.hints),
+            };
+            self.updates.push((Arc::clone(draft.slice), desired));
+        }
+        state
     }
 
     /// Turns creates into updates of slices that would otherwise be deleted: one write in place of two.

@@ -1,10 +1,10 @@
 //! What others have put on a slice survives every write.
 
 use fairlead_endpointslice::Action;
-use fairlead_objects::{Endpoint, Hints, OwnerReference, Slice, TargetPort, Uid, testing};
+use fairlead_objects::{OwnerReference, Slice, TargetPort, Uid, testing};
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, NOTHING, name_of, owner, pod_name, to_json};
+use crate::support::{Cluster, NOTHING, owner, to_json};
 
 fn widget(controller: Option<bool>) -> OwnerReference {
     OwnerReference {
@@ -102,37 +102,6 @@ fn there_is_one_controller_at_most() {
         let own = OwnerReference { controller: expected, ..owner(&cluster.service) };
         assert_eq!(*cluster.slices[0].owners, [own, foreign], "{scenario}");
     }
-}
-
-#[test]
-fn endpoints_that_stay_keep_their_hints_and_new_ones_have_none() {
-    let hints = |zone: &str, node: Option<&str>| {
-        let nodes = node.into_iter().map(Into::into).collect();
-        Some(Slice::share_hints(Hints { zones: vec![zone.into()], nodes }))
-    };
-    let mut cluster = Cluster::with_pods(3);
-    cluster.sync();
-    cluster.change_slice(0, |slice| {
-        slice.endpoints[0].hints = hints("zone-a", None);
-        slice.endpoints[1].hints = hints("zone-b", Some("node-7"));
-    });
-    assert_eq!(cluster.sync(), NOTHING);
-    // One changes in place, one is replaced by another Pod, one comes.
-    cluster.change_pod(0, |pod| pod.ready = false);
-    cluster.pods.remove(2);
-    cluster.add_pods(3..5);
-    assert_eq!(cluster.sync(), (0, 1, 0));
-    let hints_of = |it: &Endpoint| (name_of(it).to_owned(), it.hints.clone());
-    let found: Vec<_> = cluster.endpoints().map(hints_of).collect();
-    assert_eq!(
-        found,
-        [
-            (pod_name(0), hints("zone-a", None)),
-            (pod_name(1), hints("zone-b", Some("node-7"))),
-            (pod_name(3), None),
-            (pod_name(4), None),
-        ]
-    );
 }
 
 #[test]

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use fairlead_discovery::names::{SERVICE_NAME, SLICE_CONTROLLER, SLICE_MANAGED_BY};
 use fairlead_endpointslice::service_of;
 use fairlead_objects::{
-    AddressType, Addresses, Endpoint, Family, Hints, Istr, ObjectRef, OwnerReference, Slice, TargetRef, Uid,
-    testing,
+    AddressType, Addresses, Endpoint, Family, Istr, ObjectRef, OwnerReference, Slice, TargetRef, Uid, testing,
 };
 
 use crate::support::{Cluster, NOTHING, conditions, ips, labels_of, owner, pod_name};
@@ -113,7 +112,7 @@ fn the_version_of_a_pod_plays_no_part() {
 #[test]
 fn what_is_no_reason_to_write() {
     type Change = fn(&mut Slice);
-    let cases: [(&str, Change); 8] = [
+    let cases: [(&str, Change); 7] = [
         ("nothing", |_| {}),
         ("annotations", |slice| slice.annotations = [("mine", "x")].into_iter().collect()),
         ("an old trigger time", |slice| {
@@ -130,10 +129,6 @@ fn what_is_no_reason_to_write() {
         }),
         ("endpoints in another order", |slice| slice.endpoints.reverse()),
         ("an empty host name", |slice| slice.endpoints[0].hostname = Some("".into())),
-        ("hints", |slice| {
-            let hints = Hints { zones: vec!["zone-b".into()], nodes: Vec::new() };
-            slice.endpoints[0].hints = Some(Slice::share_hints(hints));
-        }),
     ];
     for (scenario, change) in cases {
         assert_eq!(after(change).sync(), NOTHING, "{scenario}");

@@ -4,6 +4,8 @@
 mod bad_input;
 mod first_slices;
 mod foreign_parts;
+mod hint_properties;
+mod hints;
 mod interference;
 mod missing_nodes;
 mod model;

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use fairlead_discovery::names::{SERVICE_NAME, SLICE_CONTROLLER, SLICE_MANAGED_BY};
-use fairlead_endpointslice::{Action, Facts, FamilyCounts, Memory, Plan, plan};
+use fairlead_endpointslice::{Action, Facts, FamilyCounts, Memory, NodeTable, Plan, plan};
 use fairlead_objects::{
     AddressType, Addresses, Endpoint, Family, Istr, Node, ObjectKey, OwnerReference, Pod, PortSet,
     ResourceVersion, Service, Slice, TargetRef, testing,
@@ -74,6 +74,7 @@ impl Cluster {
             pods: &self.pods,
             node: &find,
             slices: &self.slices,
+            node_table: &NodeTable::new(self.nodes.iter().map(AsRef::as_ref)),
             max_endpoints_per_slice: NonZeroUsize::new(self.capacity).expect("tests give a capacity"),
         };
         plan(&facts, &self.memory)
