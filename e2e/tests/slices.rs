@@ -241,6 +241,47 @@ async fn a_node_that_appears_later_or_changes_its_zone_reaches_the_endpoints() -
 }
 
 #[tokio::test]
+async fn hints_follow_traffic_distribution_and_topology_mode() -> Result<()> {
+    let lab = objects_only().nodes(2).start().await?;
+    let _manager = manager(&lab).await?;
+    service(&lab, "web", json!({ "trafficDistribution": "PreferClose" })).await?;
+    for number in 0..4 {
+        let node = if number < 3 { "node-1" } else { "node-2" };
+        lab.pod("default", &format!("web-{number}")).label("app", "web").paper().on(node).start().await?;
+    }
+    let hinted = |zones: &'static [&str]| {
+        move |slices: &[EndpointSlice]| {
+            let mut found: Vec<_> = slices
+                .iter()
+                .flat_map(|slice| &slice.endpoints)
+                .flat_map(|endpoint| endpoint.hints.iter().flat_map(|hints| hints.for_zones.iter().flatten()))
+                .map(|zone| zone.name.clone())
+                .collect();
+            found.sort();
+            found == zones && endpoints(slices).len() == 4
+        }
+    };
+    let own = hinted(&["zone-a", "zone-a", "zone-a", "zone-b"]);
+    slices_until(&lab, "web", "each endpoint hinted to its own zone", own).await?;
+    patch::<Service>(&lab, "web", json!({ "spec": { "trafficDistribution": null } })).await?;
+    slices_until(&lab, "web", "no hints", hinted(&[])).await?;
+    // Both nodes are of one size, so half of the endpoints belongs to each zone.
+    let mode = |mode: serde_json::Value| json!({ "metadata": { "annotations": { "service.kubernetes.io/topology-mode": mode } } });
+    patch::<Service>(&lab, "web", mode("Auto".into())).await?;
+    let even = hinted(&["zone-a", "zone-a", "zone-b", "zone-b"]);
+    slices_until(&lab, "web", "endpoints shared out evenly", even).await?;
+    patch::<Service>(&lab, "web", mode(serde_json::Value::Null)).await?;
+    slices_until(&lab, "web", "no hints", hinted(&[])).await?;
+    lab.wait_until("events about both", PATIENCE, async || {
+        let events = events(&lab, "web").await?;
+        let told = |reason| events.iter().any(|event| event.starts_with(reason));
+        let both = told("TopologyAwareHintsEnabled") && told("TopologyAwareHintsDisabled");
+        if both { Ok(()) } else { Err(format!("{events:?}").into()) }
+    })
+    .await
+}
+
+#[tokio::test]
 async fn changes_of_pods_are_collected_for_the_batch_period() -> Result<()> {
     let lab = objects_only().start().await?;
     let flag = "--endpointslice-updates-batch-period=6s";

@@ -54,6 +54,14 @@ async fn populate(lab: &Lab) -> Result<f64> {
     service(lab, "eager", json!({ "selector": web, "publishNotReadyAddresses": true })).await?;
     service(lab, "set", json!({ "clusterIP": "None", "ports": null })).await?;
     service(lab, "empty", json!({ "selector": { "app": "nobody" } })).await?;
+    service(lab, "near", json!({ "selector": web, "trafficDistribution": "PreferClose" })).await?;
+    lab.create::<Service>(
+        "default",
+        json!({
+        "metadata": { "name": "spread", "annotations": { "service.kubernetes.io/topology-mode": "Auto" } },
+        "spec": { "selector": web, "ports": [{ "port": 80, "targetPort": 8080 }] } }),
+    )
+    .await?;
     service(lab, "unnamed", json!({ "selector": web, "ports": [{ "port": 80 }] })).await?;
     lab.create::<Service>("default", json!({ "metadata": { "name": "labelled", "labels": {
         "team": "shop", "service.kubernetes.io/headless": "", "endpointslice.kubernetes.io/managed-by": "x" } },
@@ -66,7 +74,7 @@ async fn populate(lab: &Lab) -> Result<f64> {
         json!({ "metadata": { "name": "orphan" }, "spec": { "ports": [{ "port": 80 }] } }),
     )
     .await?;
-    Ok(10.0)
+    Ok(12.0)
 }
 
 #[tokio::test]
