@@ -40,6 +40,9 @@ const WRITES_AT_A_TIME: usize = 8;
 /// How long a Pod's Node may be unknown before people are told. The Node may just be later in its watch than the
 /// Pod in its own.
 const NODE_GRACE: Duration = Duration::from_secs(3);
+/// How long the Pods of a Node that vanished go on serving, unless their Service is planned for another reason: a Node
+/// that is registered anew must not be an outage. Upstream does not look again at all.
+const NODE_GONE_GRACE: Duration = Duration::from_mins(1);
 /// The first change of a slice by others is looked at at once, further ones of the same Service no sooner than this
 /// after the one before: somebody may be reverting what we revert. Upstream waits that long each time.
 const REVERT_GAP: Duration = Duration::from_secs(1);
@@ -158,6 +161,7 @@ impl Controller {
     fn affected(&self, service: &ObjectKey, cause: Cause<'_>) {
         match cause {
             Cause::Service | Cause::Node => self.queue.add(service.clone(), Dirty::All),
+            Cause::NodeGone => self.queue.add_after(service.clone(), Dirty::All, NODE_GONE_GRACE),
             Cause::Pod(name) => {
                 self.queue.add_after(service.clone(), Dirty::pod(name), self.settings.batch_period);
             }

@@ -68,12 +68,13 @@ impl Logging {
 }
 
 /// klog's levels are finer than ours: up to 2 is what an operator wants to see, 4 is "debug level verbosity", 5
-/// "trace level verbosity"; from 8 on client-go shows requests and answers, which here is libraries' own log.
+/// "trace level verbosity"; from 8 on client-go shows requests and answers, which here is libraries' own log. Until
+/// then kube's watcher is quiet, because the informers say themselves, and once, what is wrong with a watch.
 fn directives(verbosity: i32) -> &'static str {
     match verbosity {
-        ..=2 => "info",
-        3..=4 => "info,fairlead=debug",
-        5..=7 => "info,fairlead=trace",
+        ..=2 => "info,kube_runtime=error",
+        3..=4 => "info,kube_runtime=error,fairlead=debug",
+        5..=7 => "info,kube_runtime=error,fairlead=trace",
         8..=9 => "debug,fairlead=trace",
         10.. => "trace",
     }
@@ -90,9 +91,9 @@ mod tests {
     #[test]
     fn verbosity_is_klogs() {
         for (range, expected) in [
-            (0..=2, "info"),
-            (3..=4, "fairlead=debug,info"),
-            (5..=7, "fairlead=trace,info"),
+            (0..=2, "kube_runtime=error,info"),
+            (3..=4, "kube_runtime=error,fairlead=debug,info"),
+            (5..=7, "kube_runtime=error,fairlead=trace,info"),
             (8..=9, "fairlead=trace,debug"),
             (10..=10, "trace"),
         ] {
@@ -107,7 +108,7 @@ mod tests {
         assert_eq!(filter(10, Some("warn")).unwrap(), "warn");
         assert_eq!(filter(0, Some("kube=debug")).unwrap(), "kube=debug");
         for empty in ["", "  "] {
-            assert_eq!(filter(0, Some(empty)).unwrap(), "info");
+            assert_eq!(filter(0, Some(empty)).unwrap(), filter(0, None).unwrap());
         }
         let sentence = filter(0, Some("fairlead=loud")).unwrap_err();
         assert!(sentence.starts_with("the environment variable RUST_LOG must be a list"), "{sentence}");

@@ -22,6 +22,8 @@ pub enum Cause<'a> {
     Pod(&'a Istr),
     /// The Node of one of its Pods appeared or moved to another zone. Endpoints objects say nothing about Nodes.
     Node,
+    /// The Node of one of its Pods vanished. It may be registered anew in a moment.
+    NodeGone,
 }
 
 type Handler = Box<dyn Fn(&ObjectKey, Cause<'_>) + Send + Sync>;
@@ -95,14 +97,14 @@ impl Membership {
         self.tell(service.key(), Cause::Service);
     }
 
-    /// A Node that vanishes tells nobody: its Pods go on serving until they are seen to be gone, and a Node that
-    /// is registered anew must not be an outage. They are left out when their Service is planned for another reason,
-    /// as by upstream. Whether a Node is ready, or how large it is, says nothing about the endpoints on it.
+    /// Whether a Node is ready, or how large it is, says nothing about the endpoints on it.
     fn node_changed(&self, change: &Change<Node>) {
-        let Some(node) = &change.new else { return };
-        if change.old.as_ref().is_some_and(|old| old.zone == node.zone) {
-            return;
-        }
+        let (node, cause) = match (&change.old, &change.new) {
+            (Some(old), Some(new)) if old.zone == new.zone => return,
+            (_, Some(new)) => (new, Cause::Node),
+            (Some(old), None) => (old, Cause::NodeGone),
+            (None, None) => return,
+        };
         let services: HashSet<ObjectKey> = {
             let Indexes { selectors, nodes } = &*self.indexes.lock();
             nodes
@@ -114,7 +116,7 @@ impl Membership {
                 .collect()
         };
         for service in services {
-            self.tell(&service, Cause::Node);
+            self.tell(&service, cause);
         }
     }
 }
@@ -159,7 +161,8 @@ mod tests {
         testing::play(nodes, seen.map(Ok)).await;
 
         // Twice: when the Node appeared and when its zone changed.
-        assert_eq!(*told.lock(), ["n/web: Service", "n/web: Pod(\"p\")", "n/web: Node", "n/web: Node"]);
+        let of_nodes = ["n/web: Node", "n/web: Node", "n/web: NodeGone"];
+        assert_eq!(*told.lock(), [&["n/web: Service", "n/web: Pod(\"p\")"][..], &of_nodes].concat());
         let members = membership.members(&ObjectKey::new("n", "web"));
         assert_eq!(members.len(), 1);
         let expected: Labels = [("app", "web")].into_iter().collect();

@@ -1,0 +1,91 @@
+//! The controller as the manager runs it.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairlead_endpointslice::controller::{COMPONENT, Controller, Inputs, Settings};
+use fairlead_fake_api::FakeApi;
+use fairlead_machinery::events::{self, EventMetrics};
+use fairlead_machinery::informer::{Informer, Store};
+use fairlead_machinery::membership::Membership;
+use fairlead_machinery::metrics::{Informers, Workqueues};
+use fairlead_machinery::source::JsonSource;
+use fairlead_machinery::write::{Permit, Writer};
+use fairlead_objects::Record;
+use prometheus::Registry;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The default of the flag; longer than a history and the time in which everything must be in order.
+pub(crate) const RECHECK_PERIOD: Duration = Duration::from_mins(10);
+/// Few, so that there are many slices.
+pub(crate) const CAPACITY: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+/// A running controller with its informers.
+pub(crate) struct Process {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Process {
+    pub(crate) fn start(api: &FakeApi) -> Self {
+        let (client, registry) = (api.client(), Registry::new());
+        let stop = CancellationToken::new();
+        let metrics = Informers::new(&registry);
+        let mut pods = Informer::new(&metrics);
+        let mut services = Informer::new(&metrics);
+        let mut nodes = Informer::new(&metrics);
+        let mut slices = Informer::new(&metrics);
+        let membership = Membership::new(&mut pods, &mut services, &mut nodes);
+        // Events are not written: the other half is dropped.
+        let (recorder, _) = events::channel(client.clone(), COMPONENT, EventMetrics::new(&registry));
+        let controller = Controller::new(
+            Settings {
+                workers: 2,
+                max_endpoints_per_slice: CAPACITY,
+                batch_period: Duration::ZERO,
+                recheck_period: RECHECK_PERIOD,
+            },
+            Inputs { services: &mut services, nodes: &mut nodes, slices: &mut slices, membership },
+            Writer::new(client, Permit::until(stop.clone()), None),
+            recorder,
+            &registry,
+            &Workqueues::new(&registry),
+        );
+        let mut process = Self { tasks: JoinSet::new(), stop };
+        let unfinished = Some("status.phase!=Succeeded,status.phase!=Failed");
+        let (pods, services) = (process.inform(pods, api, unfinished), process.inform(services, api, None));
+        let (nodes, slices) = (process.inform(nodes, api, None), process.inform(slices, api, None));
+        let stop = process.stop.clone();
+        process.tasks.spawn(async move {
+            tokio::join!(pods.synced(), services.synced(), nodes.synced(), slices.synced());
+            controller.run(stop).await;
+        });
+        process
+    }
+
+    fn inform<R: Record>(
+        &mut self,
+        informer: Informer<R>,
+        api: &FakeApi,
+        fields: Option<&str>,
+    ) -> Arc<Store<R>> {
+        let store = informer.store();
+        let source = JsonSource::new(&api.client(), fields);
+        self.tasks.spawn(informer.run(source, self.stop.clone()));
+        store
+    }
+
+    /// Ends at once, as by SIGKILL: what was sent is sent.
+    pub(crate) fn kill(&mut self) {
+        self.stop.cancel();
+        self.tasks.abort_all();
+    }
+
+    /// Ends another process, and goes on as a new one that knows nothing.
+    pub(crate) fn restart(&mut self, api: &FakeApi) {
+        self.kill();
+        *self = Self::start(api);
+    }
+}
