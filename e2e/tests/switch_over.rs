@@ -77,27 +77,22 @@ async fn populate(lab: &Lab) -> Result<f64> {
     Ok(12.0)
 }
 
+/// All slices of the controller under test, or of upstream's before it, as JSON.
+async fn controllers_slices(lab: &Lab) -> Result<String> {
+    let ours = format!("endpointslice.kubernetes.io/managed-by={MANAGED_BY}");
+    lab.kubectl(&["get", "endpointslices", "-l", &ours, "-o", "json"]).await
+}
+
 #[tokio::test]
 async fn slices_of_kube_controller_manager_are_taken_over_without_a_write() -> Result<()> {
     let lab = objects_only().controller(CONTROLLER).start().await?;
     let services = populate(&lab).await?;
     let slices = lab
         .wait_until("kube-controller-manager to be at rest", PATIENCE, async || {
-            let list = async || {
-                lab.kubectl(&[
-                    "get",
-                    "endpointslices",
-                    "-l",
-                    &format!("endpointslice.kubernetes.io/managed-by={MANAGED_BY}"),
-                    "-o",
-                    "json",
-                ])
-                .await
-            };
-            let before = list().await?;
+            let before = controllers_slices(&lab).await?;
             // Upstream reacts to its own slices after a second.
             tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
-            let after = list().await?;
+            let after = controllers_slices(&lab).await?;
             if before == after { Ok(after) } else { Err("slices still change".into()) }
         })
         .await?;
@@ -107,16 +102,7 @@ async fn slices_of_kube_controller_manager_are_taken_over_without_a_write() -> R
     let before = lab.writes().await?;
     let ours = manager(&lab).await?;
     assert_eq!(writes_of(&lab, &ours, &before, services).await?, 0, "written at the switch");
-    let list = lab
-        .kubectl(&[
-            "get",
-            "endpointslices",
-            "-l",
-            &format!("endpointslice.kubernetes.io/managed-by={MANAGED_BY}"),
-            "-o",
-            "json",
-        ])
-        .await?;
+    let list = controllers_slices(&lab).await?;
     assert_eq!(list, slices, "byte by byte as upstream left them");
 
     support::restart(&ours).await?;

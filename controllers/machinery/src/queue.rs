@@ -228,21 +228,9 @@ impl<K: Clone + Eq + Hash, D: Dirt> Queue<K, D> {
         self.wake.notify_one();
     }
 
-    /// Number of keys that are due.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.state.lock().ready.len()
-    }
-
-    /// Is nothing due?
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Is nothing due, waiting or with a worker?
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
+    #[cfg(test)]
+    fn is_settled(&self) -> bool {
         self.state.lock().entries.is_empty()
     }
 
