@@ -170,7 +170,7 @@ impl Writer {
         body: &impl Serialize,
     ) -> Result<T, WriteError> {
         let what = || format!("create a {} in namespace {namespace}", resource.kind);
-        let answer = self.send(Method::POST, path(resource, namespace, ""), Some(body), &what).await?;
+        let answer = self.send(Method::POST, path(resource, namespace, ""), body, &what).await?;
         decode(&answer, &what)
     }
 
@@ -183,7 +183,7 @@ impl Writer {
         body: &impl Serialize,
     ) -> Result<T, WriteError> {
         let what = || format!("update {} {namespace}/{name}", resource.kind);
-        let answer = self.send(Method::PUT, path(resource, namespace, name), Some(body), &what).await?;
+        let answer = self.send(Method::PUT, path(resource, namespace, name), body, &what).await?;
         decode(&answer, &what)
     }
 
@@ -200,7 +200,7 @@ impl Writer {
         let options = serde_json::json!({
             "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}
         });
-        match self.send(Method::DELETE, path(resource, namespace, name), Some(&options), &what).await {
+        match self.send(Method::DELETE, path(resource, namespace, name), &options, &what).await {
             Err(WriteError { kind: WriteFailure::NotFound(_), .. }) => Ok(()),
             answer => answer.map(drop),
         }
@@ -210,15 +210,12 @@ impl Writer {
         &self,
         method: Method,
         path: String,
-        body: Option<&impl Serialize>,
+        body: &impl Serialize,
         what: &impl Fn() -> String,
     ) -> Result<Vec<u8>, WriteError> {
         let failed = |kind| WriteError { what: what(), kind };
-        let body = match body {
-            Some(body) => serde_json::to_vec(body)
-                .map_err(|error| failed(WriteFailure::Refused(format!("it cannot be encoded: {error}"))))?,
-            None => Vec::new(),
-        };
+        let body = serde_json::to_vec(body)
+            .map_err(|error| failed(WriteFailure::Refused(format!("it cannot be encoded: {error}"))))?;
         let request = Request::builder()
             .method(method)
             .uri(path)
