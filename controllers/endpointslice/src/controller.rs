@@ -4,12 +4,15 @@
 //! with what they are. Apply: the writes of the plan, whose answers are laid over the cache until it shows
 //! them.
 
+mod apply;
+mod report;
+
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairlead_machinery::events::{EventType, ObjectReference, Recorder};
+use fairlead_machinery::events::Recorder;
 use fairlead_machinery::informer::{Change, Informer, Store};
 use fairlead_machinery::membership::{Cause, Membership};
 use fairlead_machinery::metrics::Workqueues;
@@ -18,28 +21,23 @@ use fairlead_machinery::queue::Queue;
 use fairlead_machinery::recheck;
 use fairlead_machinery::slice_index::SliceIndex;
 use fairlead_machinery::worker::{self, Outcome};
-use fairlead_machinery::write::{WriteError, WriteFailure, Writer};
+use fairlead_machinery::write::Writer;
 use fairlead_objects::{Family, Istr, Node, ObjectKey, Record, Service, Slice};
-use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::report::Nodeless;
 use crate::dirty::{Dirty, Parts, SliceSeen};
-use crate::hints::{self, HintEvent, Mode};
+use crate::hints::{self, Mode};
 use crate::metrics::{Metrics, SyncResult};
-use crate::{Action, Facts, Memory, MissingNode, plan, service_of};
+use crate::{Facts, Memory, plan, service_of};
 
 /// The component in Events, as upstream calls itself.
 pub const COMPONENT: &str = "endpoint-slice-controller";
 /// Name of the work queue in the `workqueue_*` metrics.
 const QUEUE: &str = "endpoint_slice";
-/// Writes of one family of one Service that are sent at a time.
-const WRITES_AT_A_TIME: usize = 8;
-/// How long a Pod's Node may be unknown before people are told. The Node may just be later in its watch than the
-/// Pod in its own.
-const NODE_GRACE: Duration = Duration::from_secs(3);
 /// How long the Pods of a Node that vanished go on serving, unless their Service is planned for another reason: a Node
 /// that is registered anew must not be an outage. Upstream does not look again at all.
 const NODE_GONE_GRACE: Duration = Duration::from_mins(1);
@@ -70,13 +68,6 @@ pub struct Inputs<'a> {
     pub slices: &'a mut Informer<Slice>,
     /// Services with their Pods.
     pub membership: Arc<Membership>,
-}
-
-/// Since when Pods of a Service have been without a Node, and whether people know.
-#[derive(Clone, Copy)]
-struct Nodeless {
-    since: Instant,
-    told: bool,
 }
 
 /// The endpointslice-controller.
@@ -281,165 +272,6 @@ impl Controller {
         self.report_errors(&service, &errors);
         Outcome::Retry(dirty, errors.pause())
     }
-
-    /// Sends the writes: the families of the Service side by side, then what families that it no longer has have
-    /// left.
-    async fn apply(&self, key: &ObjectKey, actions: Vec<Action>, wanted: &[Family]) -> Errors {
-        let mut families: Vec<(Option<Family>, Vec<Action>)> = Vec::new();
-        for action in actions {
-            let family = action.family();
-            match families.iter_mut().find(|(known, _)| *known == family) {
-                Some((_, actions)) => actions.push(action),
-                None => families.push((family, vec![action])),
-            }
-        }
-        let (current, left): (Vec<_>, Vec<_>) = families
-            .into_iter()
-            .partition(|(family, _)| family.is_some_and(|family| wanted.contains(&family)));
-        let mut errors = Errors::default();
-        for stage in [current, left] {
-            let writes = stage.into_iter().map(async |(family, actions)| {
-                self.apply_family(key, actions).await.err().map(|error| (family, error))
-            });
-            errors.0.extend(futures::future::join_all(writes).await.into_iter().flatten());
-        }
-        // Nothing can be created in a namespace that is being deleted, and nothing is owed there.
-        errors.0.retain(|(_, error)| error.kind != WriteFailure::NamespaceTerminating);
-        errors
-    }
-
-    /// Creates, then updates, then deletes, each a few at a time. A failed write ends the rest: what was to follow
-    /// may take away what it was to put in place.
-    async fn apply_family(&self, key: &ObjectKey, actions: Vec<Action>) -> Result<(), WriteError> {
-        let (mut creates, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
-        for action in actions {
-            match action {
-                Action::Create(_) => creates.push(action),
-                Action::Update { .. } => updates.push(action),
-                Action::Delete(_) => deletes.push(action),
-            }
-        }
-        for phase in [creates, updates, deletes] {
-            // Those that are on their way are waited for: their answers must not get lost.
-            let failure = Mutex::new(None);
-            stream::iter(phase)
-                .for_each_concurrent(WRITES_AT_A_TIME, async |action| {
-                    if failure.lock().is_none()
-                        && let Err(error) = self.write(key, action).await
-                    {
-                        failure.lock().get_or_insert(error);
-                    }
-                })
-                .await;
-            if let Some(error) = failure.into_inner() {
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    async fn write(&self, key: &ObjectKey, action: Action) -> Result<(), WriteError> {
-        let resource = &Slice::RESOURCE;
-        let namespace = &key.namespace;
-        let answer: Slice = match &action {
-            Action::Create(desired) => {
-                let answer = self.writer.create(resource, namespace, &desired.create_body()).await?;
-                self.metrics.wrote("create");
-                answer
-            }
-            Action::Update { current, desired } => {
-                let body = desired.update_body(current);
-                let answer = self.writer.update(resource, namespace, &current.key.name, &body).await?;
-                self.metrics.wrote("update");
-                answer
-            }
-            Action::Delete(slice) => {
-                let uid = slice.uid.to_string();
-                self.writer.delete(resource, namespace, &slice.key.name, &uid).await?;
-                self.metrics.wrote("delete");
-                self.own_writes.deleted(key, Arc::clone(slice), Instant::now());
-                return Ok(());
-            }
-        };
-        self.own_writes.stored(key, Arc::new(answer), Instant::now());
-        Ok(())
-    }
-
-    /// Pods without a Node: first they get a moment for the Node to appear, then people are told. Whenever the
-    /// Node does appear, the Service is planned again.
-    fn report_nodes(&self, service: &Service, missing: &[MissingNode]) -> Outcome<Dirty> {
-        let mut nodeless = self.nodeless.lock();
-        let Some(first) = missing.first() else {
-            nodeless.remove(&service.key);
-            self.metrics.synced(SyncResult::Success);
-            return Outcome::Done;
-        };
-        self.metrics.synced(SyncResult::Error);
-        let now = Instant::now();
-        let state = nodeless.entry(service.key.clone()).or_insert(Nodeless { since: now, told: false });
-        let waited = now - state.since;
-        if state.told {
-            return Outcome::Done;
-        }
-        if waited < NODE_GRACE {
-            return Outcome::Later(Dirty::All, NODE_GRACE.saturating_sub(waited));
-        }
-        state.told = true;
-        let more = match missing.len() - 1 {
-            0 => String::new(),
-            more => format!(", and {more} more Pods for the same reason"),
-        };
-        let message = format!("Error updating Endpoint Slices for Service {}: {first}{more}", service.key);
-        self.warn(service, message);
-        Outcome::Done
-    }
-
-    fn report_errors(&self, service: &Service, errors: &Errors) {
-        let stale = errors
-            .0
-            .iter()
-            .all(|(_, error)| matches!(error.kind, WriteFailure::Conflict(_) | WriteFailure::NotFound(_)));
-        self.metrics.synced(if stale { SyncResult::Stale } else { SyncResult::Error });
-        for (_, error) in &errors.0 {
-            match &error.kind {
-                // The cache follows by itself, and a stopping process need not explain itself.
-                WriteFailure::Conflict(_) | WriteFailure::NotFound(_) | WriteFailure::NotPermitted => {
-                    tracing::debug!(service = %service.key, %error, "planning again");
-                }
-                // Not the Service's fault: an event on each Service would hide the cause.
-                WriteFailure::Throttled(_) | WriteFailure::Unanswered(_) => {
-                    tracing::warn!(service = %service.key, %error, "trying again");
-                }
-                _ => {
-                    tracing::warn!(service = %service.key, %error, "trying again");
-                    self.warn(
-                        service,
-                        format!("Error updating Endpoint Slices for Service {}: {error}", service.key),
-                    );
-                }
-            }
-        }
-    }
-
-    fn report_hints(&self, service: &Service, event: &HintEvent) {
-        let kind = if event.is_warning() { EventType::Warning } else { EventType::Normal };
-        self.tell(service, kind, event.reason(), event.to_string());
-    }
-
-    fn warn(&self, service: &Service, message: String) {
-        self.tell(service, EventType::Warning, "FailedToUpdateEndpointSlices", message);
-    }
-
-    fn tell(&self, service: &Service, kind: EventType, reason: &'static str, message: String) {
-        let object = ObjectReference {
-            api_version: "v1",
-            kind: Service::RESOURCE.kind,
-            namespace: service.key.namespace.to_string(),
-            name: service.key.name.to_string(),
-            uid: service.uid.to_string(),
-        };
-        self.recorder.event(object, kind, reason, message);
-    }
 }
 
 /// Does the change leave alone everything that a plan looks at? The generation grows with labels and content;
@@ -451,27 +283,4 @@ fn is_immaterial(old: &Slice, new: &Slice) -> bool {
         && old.labels == new.labels
         && old.owners == new.owners
         && old.terminating == new.terminating
-}
-
-/// The writes of one round that failed: the first of each family.
-#[derive(Default)]
-struct Errors(Vec<(Option<Family>, WriteError)>);
-
-impl Errors {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn failed(&self, family: Family) -> bool {
-        self.0.iter().any(|(failed, _)| *failed == Some(family))
-    }
-
-    /// How long the API server asked to wait.
-    fn pause(&self) -> Duration {
-        let pauses = self.0.iter().map(|(_, error)| match error.kind {
-            WriteFailure::Throttled(pause) => pause,
-            _ => Duration::ZERO,
-        });
-        pauses.max().unwrap_or_default()
-    }
 }
