@@ -3,7 +3,7 @@
 //! ```text
 //! Pod ──▶ inclusion ──▶ readiness, hostname, addresses (per family), ports (per Pod) ──▶ an endpoint
 //! Service ──▶ families, labels of its slices
-//! Service + Pods + what was seen before ──▶ trigger time
+//! Service + changes of Pods not written yet ──▶ trigger time
 //! ```
 //!
 //! The crate is pure: no client, no clock, no async. The rules are those of kube-controller-manager's endpoint
@@ -23,4 +23,4 @@ pub use hostname::hostname;
 pub use inclusion::{Terminating, may_be_endpoint};
 pub use ports::PortResolver;
 pub use readiness::Readiness;
-pub use trigger::{TriggerTimes, trigger_time_text};
+pub use trigger::{pod_change_time, trigger_time, trigger_time_text};

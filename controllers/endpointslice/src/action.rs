@@ -37,6 +37,22 @@ impl Action {
     }
 }
 
+/// A write that succeeded, with the API server's answer.
+#[derive(Clone, Debug)]
+pub enum Written {
+    /// A slice was created.
+    Created(Arc<Slice>),
+    /// A slice was rewritten.
+    Updated {
+        /// As it was observed before.
+        before: Arc<Slice>,
+        /// As the API server answered.
+        after: Arc<Slice>,
+    },
+    /// A slice was deleted.
+    Deleted(Arc<Slice>),
+}
+
 /// The complete content of a slice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredSlice {

@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairlead_discovery::pod_change_time;
 use fairlead_machinery::events::Recorder;
 use fairlead_machinery::informer::{Change, Informer, Store};
 use fairlead_machinery::membership::{Cause, Membership};
@@ -22,17 +23,17 @@ use fairlead_machinery::recheck;
 use fairlead_machinery::slice_index::SliceIndex;
 use fairlead_machinery::worker::{self, Outcome};
 use fairlead_machinery::write::Writer;
-use fairlead_objects::{Family, Istr, Node, ObjectKey, Record, Service, Slice};
+use fairlead_objects::{Family, Istr, Node, ObjectKey, Pod, Record, Service, Slice};
 use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::report::Nodeless;
-use crate::dirty::{Dirty, Parts, SliceSeen};
+use crate::dirty::{Dirty, Extent, Parts, SliceSeen};
 use crate::hints::{self, Mode};
-use crate::metrics::{Metrics, SyncResult};
-use crate::{Facts, Memory, plan, service_of};
+use crate::metrics::{Metrics, Planned, SyncResult};
+use crate::{Ahead, Context, Facts, Lookup, Memory, Plan, plan, plan_pods, service_of};
 
 /// The component in Events, as upstream calls itself.
 pub const COMPONENT: &str = "endpoint-slice-controller";
@@ -128,7 +129,7 @@ impl Controller {
         let this = Arc::clone(&controller);
         slices.on_list(move |asked| {
             for service in this.own_writes.listed(asked) {
-                this.queue.add(service, Dirty::All);
+                this.queue.add(service, Dirty::ALL);
             }
         });
         controller
@@ -145,16 +146,17 @@ impl Controller {
         let services = Arc::clone(&self.services);
         let keys = move || services.list().iter().map(|service| service.key().clone()).collect();
         let queue = Arc::clone(&self.queue);
-        let check = move |key| queue.add(key, Dirty::All);
+        let check = move |key| queue.add(key, Dirty::ALL);
         tokio::join!(work, recheck::run(self.settings.recheck_period, keys, check, stop));
     }
 
     fn affected(&self, service: &ObjectKey, cause: Cause<'_>) {
         match cause {
-            Cause::Service | Cause::Node => self.queue.add(service.clone(), Dirty::All),
-            Cause::NodeGone => self.queue.add_after(service.clone(), Dirty::All, NODE_GONE_GRACE),
-            Cause::Pod(name) => {
-                self.queue.add_after(service.clone(), Dirty::pod(name), self.settings.batch_period);
+            Cause::Service | Cause::Node => self.queue.add(service.clone(), Dirty::ALL),
+            Cause::NodeGone => self.queue.add_after(service.clone(), Dirty::ALL, NODE_GONE_GRACE),
+            Cause::Pod { name, old, new } => {
+                let dirty = Dirty::pod(name, pod_change_time(old, new));
+                self.queue.add_after(service.clone(), dirty, self.settings.batch_period);
             }
         }
     }
@@ -162,7 +164,7 @@ impl Controller {
     fn node_changed(&self, change: &Change<Node>) {
         let due = self.hints.lock().node_changed(change.old.as_deref(), change.new.as_deref());
         for service in due {
-            self.queue.add(service, Dirty::All);
+            self.queue.add(service, Dirty::ALL);
         }
     }
 
@@ -205,72 +207,123 @@ impl Controller {
         at - now
     }
 
-    async fn sync(&self, key: &ObjectKey, dirty: Dirty) -> Outcome<Dirty> {
-        if let Dirty::Parts(Parts { pods, slices }) = &dirty
-            && pods.is_empty()
-            // The watch told of our own writes before their answers were here.
-            && slices.iter().all(|seen| self.acknowledge(key, seen))
-        {
-            return Outcome::Done;
+    async fn sync(&self, key: &ObjectKey, mut dirty: Dirty) -> Outcome<Dirty> {
+        if let Extent::Parts(Parts { pods, slices }) = &mut dirty.extent {
+            // The watch may have told of our own writes before their answers were here.
+            slices.retain(|seen| !self.acknowledge(key, seen));
+            if pods.is_empty() && slices.is_empty() {
+                return Outcome::Done;
+            }
         }
         let Some(service) = self.services.get(key) else {
-            // Its slices go with it: the garbage collector follows their owner references.
-            self.memories.lock().remove(key);
-            self.nodeless.lock().remove(key);
-            self.reverts.lock().remove(key);
-            self.hints.lock().forget(key);
-            self.own_writes.forget(key);
-            self.metrics.forget_service(key);
+            self.forget(key);
             self.metrics.synced(SyncResult::Success);
             return Outcome::Done;
         };
+        let mut memory = self.memories.lock().remove(key).unwrap_or_default();
+        let node_table = self.hints.lock().table();
+        let plan = self.plan(&service, &dirty, &node_table, &memory);
+        tracing::debug!(service = %key, ?dirty, writes = plan.actions.len(), "planned");
+
+        let mode = Mode::of(&service);
+        let wanted: Vec<Family> = plan.families.iter().map(|counts| counts.family).collect();
+        let writes = plan.actions.len();
+        let (answers, errors) = self.apply(key, plan.actions, &wanted).await;
+        for counts in &plan.families {
+            self.metrics.family(counts, mode, !errors.failed(counts.family));
+        }
+        self.metrics.count_service(key, &plan.families, mode);
+        if !errors.is_empty() {
+            memory.not_written();
+            self.memories.lock().insert(key.clone(), memory);
+            self.report_errors(&service, &errors);
+            return Outcome::Retry(dirty, errors.pause());
+        }
+        for event in &plan.events {
+            self.report_hints(&service, event);
+        }
+        if let Some(next) = plan.next {
+            memory.written(next, &answers);
+            if answers.len() < writes {
+                // The namespace is being deleted, and not everything could be created.
+                memory.not_written();
+            }
+            if self.hints.lock().planned(key, memory.hints(), &node_table) {
+                self.queue.add(key.clone(), Dirty::ALL);
+            }
+            self.memories.lock().insert(key.clone(), memory);
+        } else {
+            self.hints.lock().forget(key);
+        }
+        self.report_nodes(&service, &plan.missing_nodes)
+    }
+
+    /// Plans what changed; everything if that is not enough.
+    fn plan(
+        &self,
+        service: &Arc<Service>,
+        dirty: &Dirty,
+        node_table: &hints::NodeTable,
+        memory: &Memory,
+    ) -> Plan {
+        let node =
+            |name: &Istr| self.nodes.get(&ObjectKey { namespace: Istr::default(), name: name.clone() });
+        let context = Context {
+            service,
+            node: &node,
+            node_table,
+            max_endpoints_per_slice: self.settings.max_endpoints_per_slice,
+            pods_changed: dirty.pods_changed,
+        };
+        let mut ahead = Ahead::Anything;
+        if let Extent::Parts(Parts { pods, slices }) = &dirty.extent
+            && !pods.is_empty()
+        {
+            ahead = Ahead::Pods;
+            if slices.is_empty()
+                && let Some(plan) = plan_pods(&context, &OfService(self, service), pods, memory)
+            {
+                self.metrics.planned(Planned::Pods);
+                return plan;
+            }
+        }
+        let key = &service.key;
         let pods = self.membership.members(key);
         let slices = self.own_writes.newest(key, Instant::now(), || {
             // The frontier first: whatever it covers is then in the index.
             let frontier = self.slices.frontier();
             Cached { frontier, objects: self.index.lock().slices_of(key) }
         });
-        let memory = self.memories.lock().get(key).cloned().unwrap_or_default();
-        let node_table = self.hints.lock().table();
-        let node =
-            |name: &Istr| self.nodes.get(&ObjectKey { namespace: Istr::default(), name: name.clone() });
-        let plan = plan(
-            &Facts {
-                service: &service,
-                pods: &pods,
-                node: &node,
-                slices: &slices,
-                node_table: &node_table,
-                max_endpoints_per_slice: self.settings.max_endpoints_per_slice,
-            },
-            &memory,
-        );
-        tracing::debug!(service = %key, ?dirty, writes = plan.actions.len(), "planned");
+        self.metrics.planned(Planned::Service);
+        plan(&Facts { context, pods: &pods, slices: &slices }, memory, ahead)
+    }
 
-        let mode = Mode::of(&service);
-        let wanted: Vec<Family> = plan.families.iter().map(|counts| counts.family).collect();
-        let errors = self.apply(key, plan.actions, &wanted).await;
-        for counts in &plan.families {
-            self.metrics.family(counts, mode, !errors.failed(counts.family));
-        }
-        self.metrics.count_service(key, &plan.families, mode);
-        if errors.is_empty() {
-            for event in &plan.events {
-                self.report_hints(&service, event);
-            }
-            if plan.families.is_empty() {
-                self.memories.lock().remove(key);
-                self.hints.lock().forget(key);
-            } else {
-                if self.hints.lock().planned(key, &plan.next.hints, &node_table) {
-                    self.queue.add(key.clone(), Dirty::All);
-                }
-                self.memories.lock().insert(key.clone(), plan.next);
-            }
-            return self.report_nodes(&service, &plan.missing_nodes);
-        }
-        self.report_errors(&service, &errors);
-        Outcome::Retry(dirty, errors.pause())
+    /// The Service is gone. Its slices go with it: the garbage collector follows their owner references.
+    fn forget(&self, key: &ObjectKey) {
+        self.memories.lock().remove(key);
+        self.nodeless.lock().remove(key);
+        self.reverts.lock().remove(key);
+        self.hints.lock().forget(key);
+        self.own_writes.forget(key);
+        self.metrics.forget_service(key);
+    }
+}
+
+/// What the controller knows of one Service.
+struct OfService<'a>(&'a Controller, &'a Service);
+
+impl Lookup for OfService<'_> {
+    fn pod(&self, name: &Istr) -> Option<Arc<Pod>> {
+        let Self(controller, service) = self;
+        controller.membership.member(service, name)
+    }
+
+    fn slice(&self, name: &Istr) -> Option<Arc<Slice>> {
+        let Self(controller, service) = self;
+        controller.own_writes.newest_of(&service.key, name, Instant::now(), || {
+            let frontier = controller.slices.frontier();
+            (frontier, controller.index.lock().slice_of(&service.key, name))
+        })
     }
 }
 

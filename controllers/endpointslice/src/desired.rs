@@ -8,7 +8,8 @@ use fairlead_objects::{Addresses, Family, Hints, Istr, Pod, PortSet};
 use hashbrown::HashMap;
 
 use crate::action::DesiredEndpoint;
-use crate::facts::Facts;
+use crate::facts::{Context, Facts};
+use crate::scope::Scope;
 
 /// A Pod that is left out because its Node is unknown; it is planned again when the Node appears.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +55,7 @@ pub(crate) struct Desired<'a> {
 impl<'a> Desired<'a> {
     /// The endpoints of a Service from its Pods and their Nodes.
     pub(crate) fn new(facts: &Facts<'a>) -> Self {
-        let Facts { service, pods, node: find_node, .. } = *facts;
+        let Facts { context: Context { service, node: find_node, .. }, pods, .. } = *facts;
         let mut resolver = PortResolver::new(service);
         let mut groups: Vec<PortGroup<'a>> = Vec::new();
         let mut group_of: HashMap<PortSet, usize> = HashMap::new();
@@ -80,6 +81,18 @@ impl<'a> Desired<'a> {
         groups.sort_by(|a, b| a.ports.cmp(&b.ports));
         missing_nodes.sort();
         Self { groups, missing_nodes }
+    }
+
+    /// Is there a group with these ports?
+    pub(crate) fn has_group(&self, ports: &PortSet) -> bool {
+        self.groups.binary_search_by(|group| group.ports.cmp(ports)).is_ok()
+    }
+
+    /// Adds a group whose Pods are all elsewhere.
+    pub(crate) fn add_group(&mut self, ports: &PortSet) {
+        if let Err(at) = self.groups.binary_search_by(|group| group.ports.cmp(ports)) {
+            self.groups.insert(at, PortGroup { ports: ports.clone(), candidates: Vec::new() });
+        }
     }
 }
 
@@ -114,12 +127,14 @@ pub(crate) struct WantedSet<'g> {
 }
 
 impl<'g> WantedSet<'g> {
-    /// The endpoints of `group` in `family`.
-    pub(crate) fn new(group: &'g PortGroup<'_>, family: Family) -> Self {
+    /// The endpoints of `group` in `family`, as far as they are in `scope`.
+    pub(crate) fn new(group: &'g PortGroup<'_>, family: Family, scope: &Scope) -> Self {
         let mut wanted = Vec::with_capacity(group.candidates.len());
         let mut by_pod = HashMap::with_capacity(group.candidates.len());
         for candidate in &group.candidates {
-            if let Some(addresses) = addresses(candidate.pod, family) {
+            if scope.has(&candidate.pod.key.name, family)
+                && let Some(addresses) = addresses(candidate.pod, family)
+            {
                 by_pod.insert(&candidate.pod.key.name, wanted.len());
                 wanted.push(Wanted { candidate, addresses });
             }

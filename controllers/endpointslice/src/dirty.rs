@@ -4,13 +4,22 @@ use std::collections::BTreeSet;
 
 use fairlead_machinery::queue::Dirt;
 use fairlead_objects::{Istr, ResourceVersion, Uid};
+use jiff::Timestamp;
 
 /// More changed Pods or slices than this are no longer named one by one.
 const MOST_PARTS: usize = 256;
 
 /// What changed about a Service.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Dirty {
+pub(crate) struct Dirty {
+    pub(crate) extent: Extent,
+    /// When the earliest change of a Pod happened.
+    pub(crate) pods_changed: Option<Timestamp>,
+}
+
+/// How much of a Service changed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Extent {
     /// Anything.
     All,
     /// Only these.
@@ -34,25 +43,31 @@ pub(crate) enum SliceSeen {
 }
 
 impl Dirty {
-    pub(crate) fn pod(name: &Istr) -> Self {
-        Self::Parts(Parts { pods: BTreeSet::from([name.clone()]), ..Parts::default() })
+    pub(crate) const ALL: Self = Self { extent: Extent::All, pods_changed: None };
+
+    /// A Pod changed, at this time if that is known.
+    pub(crate) fn pod(name: &Istr, time: Option<Timestamp>) -> Self {
+        let parts = Parts { pods: BTreeSet::from([name.clone()]), ..Parts::default() };
+        Self { extent: Extent::Parts(parts), pods_changed: time }
     }
 
     pub(crate) fn slice(seen: SliceSeen) -> Self {
-        Self::Parts(Parts { slices: vec![seen], ..Parts::default() })
+        let parts = Parts { slices: vec![seen], ..Parts::default() };
+        Self { extent: Extent::Parts(parts), pods_changed: None }
     }
 }
 
 impl Dirt for Dirty {
     fn merge(&mut self, other: Self) {
-        let (Self::Parts(parts), Self::Parts(more)) = (&mut *self, other) else {
-            *self = Self::All;
+        self.pods_changed = self.pods_changed.into_iter().chain(other.pods_changed).min();
+        let (Extent::Parts(parts), Extent::Parts(more)) = (&mut self.extent, other.extent) else {
+            self.extent = Extent::All;
             return;
         };
         parts.pods.extend(more.pods);
         parts.slices.extend(more.slices);
         if parts.pods.len() > MOST_PARTS || parts.slices.len() > MOST_PARTS {
-            *self = Self::All;
+            self.extent = Extent::All;
         }
     }
 }
@@ -61,31 +76,49 @@ impl Dirt for Dirty {
 mod tests {
     use super::*;
 
+    fn pod(name: &str) -> Dirty {
+        Dirty::pod(&name.into(), None)
+    }
+
+    fn deleted() -> Dirty {
+        Dirty::slice(SliceSeen::Deleted { name: "s".into(), uid: "u".into() })
+    }
+
     #[test]
     fn parts_add_up_and_everything_swallows_them() {
-        let mut dirty = Dirty::pod(&"a".into());
-        dirty.merge(Dirty::pod(&"b".into()));
-        dirty.merge(Dirty::slice(SliceSeen::Deleted { name: "s".into(), uid: "u".into() }));
-        let Dirty::Parts(parts) = &dirty else { panic!("{dirty:?}") };
+        let mut dirty = pod("a");
+        dirty.merge(pod("b"));
+        dirty.merge(deleted());
+        let Extent::Parts(parts) = &dirty.extent else { panic!("{dirty:?}") };
         assert_eq!((parts.pods.len(), parts.slices.len()), (2, 1));
-        dirty.merge(Dirty::All);
-        assert_eq!(dirty, Dirty::All);
-        dirty.merge(Dirty::pod(&"c".into()));
-        assert_eq!(dirty, Dirty::All);
+        dirty.merge(Dirty::ALL);
+        assert_eq!(dirty, Dirty::ALL);
+        dirty.merge(pod("c"));
+        assert_eq!(dirty, Dirty::ALL);
     }
 
     #[test]
     fn very_many_pods_or_slices_are_everything() {
-        let mut dirty = Dirty::pod(&"first".into());
+        let mut dirty = pod("first");
         for n in 0..MOST_PARTS {
-            dirty.merge(Dirty::pod(&n.to_string().into()));
+            dirty.merge(pod(&n.to_string()));
         }
-        assert_eq!(dirty, Dirty::All);
-        let seen = || Dirty::slice(SliceSeen::Deleted { name: "s".into(), uid: "u".into() });
-        let mut dirty = seen();
+        assert_eq!(dirty, Dirty::ALL);
+        let mut dirty = deleted();
         for _ in 0..MOST_PARTS {
-            dirty.merge(seen());
+            dirty.merge(deleted());
         }
-        assert_eq!(dirty, Dirty::All);
+        assert_eq!(dirty, Dirty::ALL);
+    }
+
+    #[test]
+    fn the_earliest_time_is_kept_whatever_else_changed() {
+        let at = |second| Timestamp::from_second(second).ok();
+        let mut dirty = pod("a");
+        dirty.merge(Dirty::pod(&"b".into(), at(20)));
+        dirty.merge(Dirty::ALL);
+        dirty.merge(Dirty::pod(&"c".into(), at(10)));
+        dirty.merge(Dirty::pod(&"a".into(), at(30)));
+        assert_eq!(dirty, Dirty { pods_changed: at(10), ..Dirty::ALL });
     }
 }

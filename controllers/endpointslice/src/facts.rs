@@ -3,37 +3,38 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use fairlead_discovery::TriggerTimes;
 use fairlead_discovery::names::{SERVICE_NAME, SLICE_CONTROLLER, SLICE_MANAGED_BY};
 use fairlead_objects::{Istr, Node, OwnerReference, Pod, Service, Slice, Uid};
+use jiff::Timestamp;
 
-use crate::hints::{HintStates, NodeTable};
+use crate::hints::NodeTable;
 
-/// What was observed of one Service and of all that its slices depend on. The order of the lists plays no part.
+/// What a plan of one Service depends on besides its Pods and slices.
 #[derive(Clone, Copy)]
-pub struct Facts<'a> {
+pub struct Context<'a> {
     /// The Service.
-    pub service: &'a Service,
-    /// The Pods that its selector picks, each once.
-    pub pods: &'a [Arc<Pod>],
+    pub service: &'a Arc<Service>,
     /// Finds a Node by its name.
     pub node: &'a dyn Fn(&Istr) -> Option<Arc<Node>>,
-    /// The slices of the Service's namespace that may be its own, terminating ones included. Those of other
-    /// Services and of other controllers are left alone.
-    pub slices: &'a [Arc<Slice>],
     /// What the zones' Nodes can carry, for topology mode `Auto`.
     pub node_table: &'a NodeTable,
     /// `--max-endpoints-per-slice`.
     pub max_endpoints_per_slice: NonZeroUsize,
+    /// When the earliest change of a Pod happened that is not written yet
+    /// ([`fairlead_discovery::pod_change_time`]).
+    pub pods_changed: Option<Timestamp>,
 }
 
-/// What one plan hands to the next one of the same Service. The default value knows nothing, as after a start.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
-    /// When the Service and its Pods last changed.
-    pub trigger_times: TriggerTimes,
-    /// What topology-aware hints came to.
-    pub hints: HintStates,
+/// What was observed of one Service and of all that its slices depend on. The order of the lists plays no part.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// The Service and its surroundings.
+    pub context: Context<'a>,
+    /// The Pods that the Service's selector picks, each once.
+    pub pods: &'a [Arc<Pod>],
+    /// The slices of the Service's namespace that may be its own, terminating ones included. Those of other
+    /// Services and of other controllers are left alone.
+    pub slices: &'a [Arc<Slice>],
 }
 
 /// The name of the Service to which this controller's slice belongs, in the slice's namespace. `None` for

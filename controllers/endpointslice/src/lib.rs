@@ -6,6 +6,13 @@
 //!                                                                    body: what is sent ◀── Action ──────┘
 //! ```
 //!
+//! `plan` takes everything that is known of a Service. `plan_pods` gives the same planner only the slices that changed
+//! Pods touch, which a layout finds, and sums over the rest:
+//!
+//! ```text
+//! Memory (layout) ──▶ incremental: part of the facts, scope ──▶ the same ──▶ Plan ──▶ what was written ──▶ Memory
+//! ```
+//!
 //! Planning is pure: no client, no clock, no async. The rules are those of kube-controller-manager's
 //! endpointslice-controller, so that it and Fairlead can take over from each other without a write; where
 //! Fairlead does better, the module says so.
@@ -17,16 +24,23 @@ mod counts;
 mod desired;
 mod dirty;
 mod facts;
+mod family;
 mod hints;
 mod identity;
+mod incremental;
+mod layout;
+mod memory;
 mod metrics;
 mod pack;
 mod placeholder;
 mod plan;
+mod scope;
 
-pub use action::{Action, DesiredEndpoint, DesiredSlice, Envelope};
+pub use action::{Action, DesiredEndpoint, DesiredSlice, Envelope, Written};
 pub use counts::FamilyCounts;
 pub use desired::MissingNode;
-pub use facts::{Facts, Memory, service_of};
+pub use facts::{Context, Facts, service_of};
 pub use hints::{Failure, HintEvent, HintState, HintStates, NodeTable, ZoneCounts};
-pub use plan::{Plan, plan};
+pub use incremental::{Lookup, plan_pods};
+pub use memory::{Memory, Next};
+pub use plan::{Ahead, Plan, has_slices, plan};

@@ -25,6 +25,15 @@ pub(crate) enum SyncResult {
     Error,
 }
 
+/// What a plan looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planned {
+    /// The slices that changed Pods touch.
+    Pods,
+    /// The whole Service.
+    Service,
+}
+
 /// What the slices of one Service amount to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Totals {
@@ -45,6 +54,7 @@ pub(crate) struct Metrics {
     changed: HistogramVec,
     syncs: IntCounterVec,
     distributions: IntGaugeVec,
+    plans: IntCounterVec,
     services: Mutex<HashMap<ObjectKey, Totals>>,
 }
 
@@ -103,8 +113,27 @@ impl Metrics {
                     &["traffic_distribution"],
                 )),
             ),
+            plans: register(
+                registry,
+                constant(IntCounterVec::new(
+                    Opts::new(
+                        "fairlead_endpointslice_plans_total",
+                        "Number of plans by what they looked at: the slices that changed Pods touch, or the whole \
+                         Service",
+                    ),
+                    &["extent"],
+                )),
+            ),
             services: Mutex::default(),
         }
+    }
+
+    pub(crate) fn planned(&self, what: Planned) {
+        let label = match what {
+            Planned::Pods => "pods",
+            Planned::Service => "service",
+        };
+        self.plans.with_label_values(&[label]).inc();
     }
 
     pub(crate) fn synced(&self, result: SyncResult) {

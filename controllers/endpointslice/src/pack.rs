@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use fairlead_discovery::labels::labels_differ;
-use fairlead_objects::{Hints, Labels, Slice};
+use fairlead_objects::{Hints, Istr, Labels, Slice};
 
 use crate::action::DesiredEndpoint;
 use crate::desired::{Wanted, WantedSet};
@@ -25,10 +25,20 @@ pub(crate) struct Packing<'p> {
     pub(crate) deletes: Vec<Arc<Slice>>,
     /// Slices that need not be written, in the order of `existing`.
     pub(crate) unchanged: Vec<Draft<'p>>,
+    /// Where the new endpoints went for which slices that are written anyway had no room, but for whole slices full.
+    pub(crate) overflow: Option<Overflow>,
     /// Number of endpoints that were in no slice.
     pub(crate) added: usize,
     /// Number of endpoints that were taken out of slices.
     pub(crate) removed: usize,
+}
+
+/// New endpoints that went together into one slice, which would else not have been written.
+pub(crate) struct Overflow {
+    /// How many.
+    pub(crate) endpoints: usize,
+    /// The slice; `None` if a new one was made because none had room for all of them.
+    pub(crate) slice: Option<Istr>,
 }
 
 /// An existing slice on the way to what it will be.
@@ -111,7 +121,12 @@ pub(crate) fn pack<'p>(
         draft.endpoints.extend(new.by_ref().take(room));
     }
     while new.len() > 0 {
-        if let Some(at) = best_fit(&unchanged, new.len(), capacity) {
+        let fit = best_fit(&unchanged, new.len(), capacity);
+        if new.len() < capacity {
+            let slice = fit.map(|at| unchanged[at].slice.key.name.clone());
+            packing.overflow = Some(Overflow { endpoints: new.len(), slice });
+        }
+        if let Some(at) = fit {
             let mut draft = unchanged.remove(at);
             draft.endpoints.extend(new.by_ref());
             updates.push(draft);

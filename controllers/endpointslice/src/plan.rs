@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use fairlead_discovery::families;
 use fairlead_discovery::labels::slice_labels;
 use fairlead_discovery::names::SLICE_CONTROLLER;
-use fairlead_objects::{AddressType, Family, PortSet, ServiceType, Slice};
-use hashbrown::HashMap;
+use fairlead_discovery::{families, trigger_time};
+use fairlead_objects::{AddressType, PortSet, Service, ServiceType, Slice};
 
-use crate::action::{Action, DesiredSlice, Envelope};
+use crate::action::{Action, Envelope};
 use crate::counts::FamilyCounts;
-use crate::desired::{Desired, MissingNode, PortGroup, WantedSet};
-use crate::facts::{Facts, Memory, is_maintained, is_owned};
-use crate::hints::{self, HintEvent, HintState, HintStates, Mode, Packed};
-use crate::pack::{Draft, pack};
-use crate::placeholder::Placeholder;
+use crate::desired::{Desired, MissingNode};
+use crate::facts::{Facts, is_maintained, is_owned};
+use crate::family::{FamilyPlan, Placement};
+use crate::hints::{self, HintEvent, HintStates};
+use crate::memory::{Memory, Next, NextLayout};
+use crate::scope::Scope;
 
 /// What to write for one Service, and what to remember.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,9 @@ pub struct Plan {
     /// is never absent for longer than necessary; then deletes of families that the Service no longer has. When
     /// one fails, the rest of its family ([`Action::family`]) is better left for the next plan.
     pub actions: Vec<Action>,
-    /// The memory for the next plan, if all writes succeed; else the old one stays.
-    pub next: Memory,
+    /// What to remember once all writes have succeeded ([`Memory::written`]). `None` if the Service has no slices of
+    /// this controller.
+    pub next: Option<Next>,
     /// Pods that are left out until their Node appears.
     pub missing_nodes: Vec<MissingNode>,
     /// What is new about topology-aware hints, to be told if all writes succeed: else the next plan says it again.
@@ -33,185 +34,120 @@ pub struct Plan {
     pub families: Vec<FamilyCounts>,
 }
 
-/// Plans the slices of one Service.
-///
-/// Services without selector and of type ExternalName are not this controller's, and what they may have left
-/// behind stays, as upstream does it. While the Service is being deleted nothing is created, because the
-/// garbage collector is removing what belongs to it. The result depends on nothing but the arguments.
+/// What the next plan of a Service will probably be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// Anything, or nothing at all.
+    Anything,
+    /// Single Pods: the memory is to say where their endpoints are.
+    Pods,
+}
+
+/// Does this controller keep slices for the Service? It does not for Services without selector and of type
+/// ExternalName, and what they may have left behind stays, as upstream does it.
 #[must_use]
-pub fn plan(facts: &Facts<'_>, memory: &Memory) -> Plan {
-    let service = facts.service;
-    if service.kind == ServiceType::ExternalName || service.selector.is_none() {
-        return Plan { next: memory.clone(), ..Plan::default() };
-    }
-    let (trigger_time, trigger_times) =
-        memory.trigger_times.observe(service, facts.pods.iter().map(AsRef::as_ref));
-    let envelope = Arc::new(Envelope {
-        namespace: service.key.namespace.clone(),
-        service: service.key.name.clone(),
-        service_uid: service.uid.clone(),
-        labels: slice_labels(service, SLICE_CONTROLLER),
-        trigger_time,
-    });
-    let mut slices: Vec<&Arc<Slice>> =
-        facts.slices.iter().filter(|slice| is_maintained(slice, service)).collect();
-    slices.sort_by(|a, b| a.key.name.cmp(&b.key.name));
-
-    let desired = Desired::new(facts);
-    let mut plan = Plan { next: Memory { trigger_times, hints: HintStates::default() }, ..Plan::default() };
-    for family in families(service) {
-        let of_family: Vec<_> =
-            slices.iter().copied().filter(|it| it.address_type == AddressType::Ip(family)).collect();
-        let (writes, hints) = FamilyPlan::new(facts, &desired, &envelope, family, &of_family);
-        let hinted = hints::were_hinted(&of_family);
-        plan.events.extend(hints::event(family, memory.hints.get(family), &hints, hinted));
-        plan.next.hints.set(family, hints);
-        plan.families.push(writes.counts);
-        plan.actions.extend(writes.into_actions());
-        slices.retain(|slice| slice.address_type != AddressType::Ip(family));
-    }
-    plan.actions.extend(slices.into_iter().cloned().map(Action::Delete));
-    plan.missing_nodes = desired.missing_nodes;
-    plan
+pub fn has_slices(service: &Service) -> bool {
+    service.kind != ServiceType::ExternalName && service.selector.is_some()
 }
 
-/// The writes of one family.
-struct FamilyPlan {
-    creates: Vec<DesiredSlice>,
-    updates: Vec<(Arc<Slice>, DesiredSlice)>,
-    deletes: Vec<Arc<Slice>>,
-    counts: FamilyCounts,
+/// Plans the slices of one Service from everything that is known of it.
+///
+/// While the Service is being deleted nothing is created, because the garbage collector is removing what belongs to
+/// it. The result depends on nothing but the arguments.
+#[must_use]
+pub fn plan(facts: &Facts<'_>, memory: &Memory, ahead: Ahead) -> Plan {
+    let service = facts.context.service;
+    if !has_slices(service) {
+        return Plan::default();
+    }
+    let mut draft = Draft::new(facts, memory, &Scope::default());
+    let of_others = |slice: &Arc<Slice>| is_maintained(slice, service) && !is_owned(slice, service);
+    if ahead == Ahead::Pods
+        && !service.terminating
+        && !facts.slices.iter().any(of_others)
+        && let Some(next) = &mut draft.plan.next
+    {
+        // Slices of other address types are among the writes, and not among these.
+        let families = families(service);
+        let stays = |slice: &&Arc<Slice>| {
+            is_maintained(slice, service)
+                && matches!(slice.address_type, AddressType::Ip(family) if families.contains(&family))
+        };
+        next.layout = NextLayout::Make(facts.slices.iter().filter(stays).cloned().collect());
+    }
+    draft.plan
 }
 
-impl FamilyPlan {
-    /// Plans the slices of `family`, of which `existing` are there, in the order of their names.
-    fn new(
-        facts: &Facts<'_>,
-        desired: &Desired<'_>,
-        envelope: &Arc<Envelope>,
-        family: Family,
-        existing: &[&Arc<Slice>],
-    ) -> (Self, HintState) {
-        let service = facts.service;
-        let mut plan = Self {
-            creates: Vec::new(),
-            updates: Vec::new(),
-            deletes: Vec::new(),
-            counts: FamilyCounts::zero(family),
-        };
-        // Slices of a former Service of this name belong to the garbage collector, whatever they hold.
-        let (owned, foreign): (Vec<_>, Vec<_>) =
-            existing.iter().copied().partition(|slice| is_owned(slice, service));
-        plan.deletes.extend(foreign.into_iter().cloned());
-        let mut by_ports: HashMap<&PortSet, Vec<&Arc<Slice>>> = HashMap::new();
-        for slice in &owned {
-            by_ports.entry(&slice.ports).or_default().push(slice);
-        }
-        let sets: Vec<_> = desired.groups.iter().map(|group| WantedSet::new(group, family)).collect();
-        let mut unchanged = Vec::new();
-        for (group, set) in desired.groups.iter().zip(&sets) {
-            let of_ports = by_ports.remove(&group.ports).unwrap_or_default();
-            unchanged.extend(plan.pack_group(facts, group, set, envelope, &of_ports));
-        }
-        // Nobody listens on these ports any more. In the order of the names, not in that of the table.
-        let abandoned = owned.into_iter().filter(|slice| by_ports.contains_key(&slice.ports));
-        plan.deletes.extend(abandoned.cloned());
+/// A plan of what is in a [`Scope`].
+pub(crate) struct Draft {
+    pub(crate) plan: Plan,
+    /// Choices that slices outside of the scope could change.
+    pub(crate) placements: Vec<Placement>,
+    /// Slices outside of the scope must be looked at as well; the plan is of no use.
+    pub(crate) is_too_narrow: bool,
+}
 
-        match Placeholder::needed(existing.len(), &plan.deletes, plan.creates.len(), &envelope.labels) {
-            Placeholder::Needless => {}
-            Placeholder::Keep => plan.deletes.clear(),
-            Placeholder::Make => plan.creates.push(DesiredSlice {
-                envelope: Arc::clone(envelope),
-                family,
-                ports: PortSet::default(),
-                endpoints: Vec::new(),
-            }),
-        }
-        let hints = plan.set_hints(facts, envelope, &unchanged);
-        plan.recycle(|doomed| is_owned(doomed, service));
-        if service.terminating {
-            plan.creates.clear();
-        }
-        let counts = &mut plan.counts;
-        counts.desired_slices = counts.desired_slices.max(1);
-        counts.actual_slices = existing.len() + plan.creates.len() - plan.deletes.len();
-        counts.changed_slices = plan.creates.len() + plan.updates.len() + plan.deletes.len();
-        (plan, hints)
-    }
+impl Draft {
+    pub(crate) fn new(facts: &Facts<'_>, memory: &Memory, scope: &Scope) -> Self {
+        let service = facts.context.service;
+        let envelope = Arc::new(Envelope {
+            namespace: service.key.namespace.clone(),
+            service: service.key.name.clone(),
+            service_uid: service.uid.clone(),
+            labels: slice_labels(service, SLICE_CONTROLLER),
+            trigger_time: trigger_time(service, memory.planned.as_deref(), facts.context.pods_changed),
+        });
+        let mut slices: Vec<&Arc<Slice>> =
+            facts.slices.iter().filter(|slice| is_maintained(slice, service)).collect();
+        slices.sort_by(|a, b| a.key.name.cmp(&b.key.name));
 
-    /// Adds the writes of one set of ports, and returns the slices that need none.
-    fn pack_group<'p>(
-        &mut self,
-        facts: &Facts<'_>,
-        group: &PortGroup<'_>,
-        set: &'p WantedSet<'_>,
-        envelope: &Arc<Envelope>,
-        existing: &[&'p Arc<Slice>],
-    ) -> Vec<Draft<'p>> {
-        let family = self.counts.family;
-        let capacity = facts.max_endpoints_per_slice;
-        let packing = pack(existing, set, &facts.service.labels, capacity);
-        let desired = |endpoints| DesiredSlice {
-            envelope: Arc::clone(envelope),
-            family,
-            ports: group.ports.clone(),
-            endpoints,
-        };
-        self.creates.extend(packing.creates.into_iter().map(desired));
-        self.updates
-            .extend(packing.updates.into_iter().map(|(current, endpoints)| (current, desired(endpoints))));
-        self.deletes.extend(packing.deletes);
-        self.counts.added += packing.added;
-        self.counts.removed += packing.removed;
-        self.counts.desired_endpoints += set.len();
-        self.counts.desired_slices += set.len().div_ceil(capacity.get());
-        packing.unchanged
-    }
-
-    /// Hints the endpoints that are written, and adds the updates of slices that are written only for their hints.
-    fn set_hints(
-        &mut self,
-        facts: &Facts<'_>,
-        envelope: &Arc<Envelope>,
-        unchanged: &[Draft<'_>],
-    ) -> HintState {
-        let family = self.counts.family;
-        let written = self.creates.iter_mut().chain(self.updates.iter_mut().map(|(_, desired)| desired));
-        let packed = Packed(written.map(|desired| desired.endpoints.as_mut_slice()).collect());
-        let current: Vec<&Slice> = unchanged.iter().map(|draft| draft.slice.as_ref()).collect();
-        let (rewrites, state) = hints::assign(Mode::of(facts.service), facts.node_table, packed, &current);
-        for rewrite in rewrites {
-            let draft = &unchanged[rewrite.slice];
-            let desired = DesiredSlice {
-                envelope: Arc::clone(envelope),
-                family,
-                ports: draft.slice.ports.clone(),
-                endpoints: draft.with_hints(rewrite.hints),
-            };
-            self.updates.push((Arc::clone(draft.slice), desired));
+        let mut desired = Desired::new(facts);
+        let mut draft = Self { plan: Plan::default(), placements: Vec::new(), is_too_narrow: false };
+        if scope.is_part() {
+            draft.is_too_narrow = !know_groups(&mut desired, &slices, service, scope);
         }
-        state
-    }
-
-    /// Turns creates into updates of slices that would otherwise be deleted: one write in place of two.
-    fn recycle(&mut self, is_usable: impl Fn(&Slice) -> bool) {
-        for doomed in std::mem::take(&mut self.deletes) {
-            if is_usable(&doomed)
-                && let Some(desired) = self.creates.pop()
-            {
-                self.updates.push((doomed, desired));
+        let mut hint_states = HintStates::default();
+        for family in families(service) {
+            let of_family: Vec<_> =
+                slices.iter().copied().filter(|it| it.address_type == AddressType::Ip(family)).collect();
+            let (writes, hints) = FamilyPlan::new(facts, scope, &desired, &envelope, family, &of_family);
+            if let Some(hints) = hints {
+                let hinted = hints::were_hinted(&of_family);
+                draft.plan.events.extend(hints::event(family, memory.hints.get(family), &hints, hinted));
+                hint_states.set(family, hints);
             } else {
-                self.deletes.push(doomed);
+                draft.is_too_narrow = true;
             }
+            draft.plan.families.push(writes.counts);
+            draft.placements.extend_from_slice(&writes.placements);
+            draft.plan.actions.extend(writes.into_actions());
+            slices.retain(|slice| slice.address_type != AddressType::Ip(family));
         }
+        draft.plan.actions.extend(slices.into_iter().cloned().map(Action::Delete));
+        draft.plan.missing_nodes.clone_from(&desired.missing_nodes);
+        draft.plan.next = Some(Next {
+            planned: Arc::clone(service),
+            hints: hint_states,
+            missing_nodes: desired.missing_nodes,
+            layout: NextLayout::Forget,
+        });
+        draft
     }
+}
 
-    fn into_actions(self) -> impl Iterator<Item = Action> {
-        let updates = self.updates.into_iter().map(|(current, desired)| Action::Update { current, desired });
-        self.creates
-            .into_iter()
-            .map(Action::Create)
-            .chain(updates)
-            .chain(self.deletes.into_iter().map(Action::Delete))
+/// Adds the groups of ports whose Pods are all outside of the scope. False if a group may be gone: whether any Pod still
+/// has its ports cannot be told from here.
+fn know_groups(desired: &mut Desired<'_>, slices: &[&Arc<Slice>], service: &Service, scope: &Scope) -> bool {
+    let elsewhere =
+        |ports: &PortSet| families(service).into_iter().any(|family| scope.rest(family).of_group(ports) > 0);
+    for slice in slices.iter().filter(|slice| !slice.endpoints.is_empty()) {
+        if desired.has_group(&slice.ports) {
+            continue;
+        }
+        if !elsewhere(&slice.ports) {
+            return false;
+        }
+        desired.add_group(&slice.ports);
     }
+    true
 }

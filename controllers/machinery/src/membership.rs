@@ -4,32 +4,52 @@
 //! must be looked at, and why.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use fairlead_objects::{Istr, Node, ObjectKey, Pod, Record, Service};
 use parking_lot::{Mutex, RwLock};
 
-use crate::informer::{Change, Informer};
+use crate::informer::{Change, Informer, Store};
 use crate::node_index::NodeIndex;
-use crate::selector_index::SelectorIndex;
+use crate::selector_index::{Concerned, SelectorIndex};
 
 /// Why a Service must be looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Cause<'a> {
     /// The Service itself was created, changed or deleted.
     Service,
-    /// This Pod of its namespace changed, joined or left.
-    Pod(&'a Istr),
+    /// A Pod of its namespace changed, joined or left.
+    Pod {
+        /// The Pod's name.
+        name: &'a Istr,
+        /// The Pod as the Service had it before; `None` if it joined.
+        old: Option<&'a Pod>,
+        /// The Pod as the Service has it now; `None` if it left.
+        new: Option<&'a Pod>,
+    },
     /// The Node of one of its Pods appeared or moved to another zone. Endpoints objects say nothing about Nodes.
     Node,
     /// The Node of one of its Pods vanished. It may be registered anew in a moment.
     NodeGone,
 }
 
+impl fmt::Debug for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service => f.write_str("Service"),
+            Self::Pod { name, .. } => write!(f, "Pod {name}"),
+            Self::Node => f.write_str("Node"),
+            Self::NodeGone => f.write_str("NodeGone"),
+        }
+    }
+}
+
 type Handler = Box<dyn Fn(&ObjectKey, Cause<'_>) + Send + Sync>;
 
 /// Which Pods a Service has.
 pub struct Membership {
+    pods: Arc<Store<Pod>>,
     indexes: Mutex<Indexes>,
     handlers: RwLock<Vec<Handler>>,
 }
@@ -49,7 +69,8 @@ impl Membership {
         services: &mut Informer<Service>,
         nodes: &mut Informer<Node>,
     ) -> Arc<Self> {
-        let membership = Arc::new(Self { indexes: Mutex::default(), handlers: RwLock::default() });
+        let membership =
+            Arc::new(Self { pods: pods.store(), indexes: Mutex::default(), handlers: RwLock::default() });
         let this = Arc::clone(&membership);
         pods.on_change(move |change| this.pod_changed(change));
         let this = Arc::clone(&membership);
@@ -71,6 +92,15 @@ impl Membership {
         self.indexes.lock().selectors.members(service)
     }
 
+    /// The Pod of this name, if it exists and the Service selects it.
+    #[must_use]
+    pub fn member(&self, service: &Service, pod: &Istr) -> Option<Arc<Pod>> {
+        let key = ObjectKey { namespace: service.key.namespace.clone(), name: pod.clone() };
+        // By the Pod's own labels: the index may not have heard yet that they changed.
+        let selector = service.selector.as_ref()?;
+        self.pods.get(&key).filter(|pod| selector.selects(&pod.labels))
+    }
+
     fn tell(&self, service: &ObjectKey, cause: Cause<'_>) {
         for handler in self.handlers.read().iter() {
             handler(service, cause);
@@ -78,15 +108,17 @@ impl Membership {
     }
 
     fn pod_changed(&self, change: &Change<Pod>) {
-        let services = {
+        let concerned = {
             let mut indexes = self.indexes.lock();
             indexes.nodes.pod_changed(change);
             indexes.selectors.pod_changed(change)
         };
-        let Some(pod) = change.new.as_ref().or(change.old.as_ref()) else { return };
-        for name in services {
-            let service = ObjectKey { namespace: pod.key.namespace.clone(), name };
-            self.tell(&service, Cause::Pod(&pod.key.name));
+        let (old, new) = (change.old.as_deref(), change.new.as_deref());
+        let Some(pod) = new.or(old) else { return };
+        for Concerned { service, had, has } in concerned {
+            let service = ObjectKey { namespace: pod.key.namespace.clone(), name: service };
+            let (old, new) = (old.filter(|_| had), new.filter(|_| has));
+            self.tell(&service, Cause::Pod { name: &pod.key.name, old, new });
         }
     }
 
@@ -162,7 +194,7 @@ mod tests {
 
         // Twice: when the Node appeared and when its zone changed.
         let of_nodes = ["n/web: Node", "n/web: Node", "n/web: NodeGone"];
-        assert_eq!(*told.lock(), [&["n/web: Service", "n/web: Pod(\"p\")"][..], &of_nodes].concat());
+        assert_eq!(*told.lock(), [&["n/web: Service", "n/web: Pod p"][..], &of_nodes].concat());
         let members = membership.members(&ObjectKey::new("n", "web"));
         assert_eq!(members.len(), 1);
         let expected: Labels = [("app", "web")].into_iter().collect();
@@ -198,6 +230,6 @@ mod tests {
         };
         let relabelled = pod(json!({"app": "web", "version": "2"}));
         testing::play(pods, [Ok(Applied(pod(json!({"app": "web"})))), Ok(Applied(relabelled))]).await;
-        assert_eq!(*told.lock(), ["n/web: Pod(\"p\")", "n/web: Node"]);
+        assert_eq!(*told.lock(), ["n/web: Pod p", "n/web: Node"]);
     }
 }

@@ -163,9 +163,39 @@ impl<R: Written> OwnWrites<R> {
         }
         objects
     }
+
+    /// One object of `owner` as it is now, as [`OwnWrites::newest`]: `read` gives the frontier and, read after it, what
+    /// the cache shows of the object.
+    pub fn newest_of(
+        &self,
+        owner: &ObjectKey,
+        name: &Istr,
+        now: Instant,
+        read: impl FnOnce() -> (ResourceVersion, Option<Arc<R>>),
+    ) -> Option<Arc<R>> {
+        let mut all = self.writes.lock();
+        let (frontier, shown) = read();
+        let Some(writes) = all.get_mut(owner) else { return shown };
+        match writes.get(name) {
+            Some(write) if !write.is_settled(shown.as_deref(), &frontier, now) => write.left(),
+            Some(_) => {
+                writes.remove(name);
+                if writes.is_empty() {
+                    all.remove(owner);
+                }
+                shown
+            }
+            None => shown,
+        }
+    }
 }
 
 impl<R: Written> Write<R> {
+    /// The object as this write left it.
+    fn left(&self) -> Option<Arc<R>> {
+        (self.effect == Effect::Stored).then(|| Arc::clone(&self.object))
+    }
+
     /// Has the cache, which shows this of the object, caught up?
     fn is_settled(&self, shown: Option<&R>, frontier: &ResourceVersion, now: Instant) -> bool {
         let expired = || now.saturating_duration_since(self.answered) > EXPIRY;

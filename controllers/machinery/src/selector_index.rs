@@ -45,7 +45,7 @@ struct Selecting {
 impl SelectorIndex {
     /// Takes in a change of a Pod and returns the Services (of the Pod's namespace) that must look at it:
     /// where only labels changed, those that the Pod left or joined; otherwise those that have or had it.
-    pub fn pod_changed(&mut self, change: &Change<Pod>) -> Vec<Istr> {
+    pub fn pod_changed(&mut self, change: &Change<Pod>) -> Vec<Concerned> {
         let Some(pod) = change.new.as_ref().or(change.old.as_ref()) else { return Vec::new() };
         let namespace = pod.key().namespace.clone();
         let space = self.namespaces.entry(namespace.clone()).or_default();
@@ -64,11 +64,13 @@ impl SelectorIndex {
         if space.is_empty() {
             self.namespaces.remove(&namespace);
         }
-        if only_labels_changed(change) {
-            before.symmetric_difference(&after).cloned().collect()
-        } else {
-            before.union(&after).cloned().collect()
-        }
+        let all = before.union(&after).map(|service| Concerned {
+            service: service.clone(),
+            had: before.contains(service),
+            has: after.contains(service),
+        });
+        let labels_alone = only_labels_changed(change);
+        all.filter(|concerned| !labels_alone || concerned.had != concerned.has).collect()
     }
 
     /// Takes in what a Service now selects; `None` if it is gone, has no selector or needs no endpoints.
@@ -110,6 +112,17 @@ impl SelectorIndex {
             .map(|group| group.services.iter().cloned().collect())
             .unwrap_or_default()
     }
+}
+
+/// A Service that a change of a Pod concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concerned {
+    /// Its name, in the Pod's namespace.
+    pub service: Istr,
+    /// Did it select the Pod before?
+    pub had: bool,
+    /// Does it select the Pod now?
+    pub has: bool,
 }
 
 fn only_labels_changed(change: &Change<Pod>) -> bool {

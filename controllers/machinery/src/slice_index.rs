@@ -51,6 +51,12 @@ impl SliceIndex {
         self.slices.get(service).map(|slices| slices.values().cloned().collect()).unwrap_or_default()
     }
 
+    /// A slice of a Service.
+    #[must_use]
+    pub fn slice_of(&self, service: &ObjectKey, name: &Istr) -> Option<Arc<Slice>> {
+        self.slices.get(service)?.get(name).cloned()
+    }
+
     fn service_of(&self, slice: &Slice) -> Option<ObjectKey> {
         let name = (self.service_of)(slice)?.clone();
         Some(ObjectKey { namespace: slice.key.namespace.clone(), name })
@@ -83,6 +89,8 @@ mod tests {
         );
         assert!(index.slice_changed(&Change { old: None, new: Some(slice("b", "them", "web")) }).is_empty());
         assert_eq!(index.slices_of(&web).len(), 1);
+        assert!(index.slice_of(&web, &"a".into()).is_some_and(|found| Arc::ptr_eq(&found, &first)));
+        assert!(index.slice_of(&web, &"b".into()).is_none());
     }
 
     #[test]

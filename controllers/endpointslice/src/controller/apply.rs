@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Controller;
-use crate::Action;
+use crate::{Action, Written};
 
 /// Writes of one family of one Service that are sent at a time.
 const WRITES_AT_A_TIME: usize = 8;
@@ -40,8 +40,13 @@ impl Errors {
 
 impl Controller {
     /// Sends the writes: the families of the Service side by side, then what families that it no longer has have
-    /// left.
-    pub(super) async fn apply(&self, key: &ObjectKey, actions: Vec<Action>, wanted: &[Family]) -> Errors {
+    /// left. Returns the answers, and what failed.
+    pub(super) async fn apply(
+        &self,
+        key: &ObjectKey,
+        actions: Vec<Action>,
+        wanted: &[Family],
+    ) -> (Vec<Written>, Errors) {
         let mut families: Vec<(Option<Family>, Vec<Action>)> = Vec::new();
         for action in actions {
             let family = action.family();
@@ -53,21 +58,29 @@ impl Controller {
         let (current, left): (Vec<_>, Vec<_>) = families
             .into_iter()
             .partition(|(family, _)| family.is_some_and(|family| wanted.contains(&family)));
-        let mut errors = Errors::default();
+        let (mut answers, mut errors) = (Vec::new(), Errors::default());
         for stage in [current, left] {
             let writes = stage.into_iter().map(async |(family, actions)| {
-                self.apply_family(key, actions).await.err().map(|error| (family, error))
+                let (answers, error) = self.apply_family(key, actions).await;
+                (answers, error.map(|error| (family, error)))
             });
-            errors.0.extend(futures::future::join_all(writes).await.into_iter().flatten());
+            for (of_family, error) in futures::future::join_all(writes).await {
+                answers.extend(of_family);
+                errors.0.extend(error);
+            }
         }
         // Nothing can be created in a namespace that is being deleted, and nothing is owed there.
         errors.0.retain(|(_, error)| error.kind != WriteFailure::NamespaceTerminating);
-        errors
+        (answers, errors)
     }
 
     /// Creates, then updates, then deletes, each a few at a time. A failed write ends the rest: what was to follow
     /// may take away what it was to put in place.
-    async fn apply_family(&self, key: &ObjectKey, actions: Vec<Action>) -> Result<(), WriteError> {
+    async fn apply_family(
+        &self,
+        key: &ObjectKey,
+        actions: Vec<Action>,
+    ) -> (Vec<Written>, Option<WriteError>) {
         let (mut creates, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
         for action in actions {
             match action {
@@ -76,49 +89,58 @@ impl Controller {
                 Action::Delete(_) => deletes.push(action),
             }
         }
+        let answers = Mutex::new(Vec::new());
         for phase in [creates, updates, deletes] {
             // Those that are on their way are waited for: their answers must not get lost.
             let failure = Mutex::new(None);
             stream::iter(phase)
                 .for_each_concurrent(WRITES_AT_A_TIME, async |action| {
-                    if failure.lock().is_none()
-                        && let Err(error) = self.write(key, action).await
-                    {
-                        failure.lock().get_or_insert(error);
+                    if failure.lock().is_some() {
+                        return;
+                    }
+                    match self.write(key, action).await {
+                        Ok(answer) => answers.lock().push(answer),
+                        Err(error) => {
+                            failure.lock().get_or_insert(error);
+                        }
                     }
                 })
                 .await;
             if let Some(error) = failure.into_inner() {
-                return Err(error);
+                return (answers.into_inner(), Some(error));
             }
         }
-        Ok(())
+        (answers.into_inner(), None)
     }
 
-    async fn write(&self, key: &ObjectKey, action: Action) -> Result<(), WriteError> {
+    async fn write(&self, key: &ObjectKey, action: Action) -> Result<Written, WriteError> {
         let resource = &Slice::RESOURCE;
         let namespace = &key.namespace;
-        let answer: Slice = match &action {
+        match action {
             Action::Create(desired) => {
                 let answer = self.writer.create(resource, namespace, &desired.create_body()).await?;
                 self.metrics.wrote("create");
-                answer
+                Ok(Written::Created(self.stored(key, answer)))
             }
-            Action::Update { current, desired } => {
-                let body = desired.update_body(current);
-                let answer = self.writer.update(resource, namespace, &current.key.name, &body).await?;
+            Action::Update { current: before, desired } => {
+                let body = desired.update_body(&before);
+                let answer = self.writer.update(resource, namespace, &before.key.name, &body).await?;
                 self.metrics.wrote("update");
-                answer
+                Ok(Written::Updated { before, after: self.stored(key, answer) })
             }
             Action::Delete(slice) => {
                 let uid = slice.uid.to_string();
                 self.writer.delete(resource, namespace, &slice.key.name, &uid).await?;
                 self.metrics.wrote("delete");
-                self.own_writes.deleted(key, Arc::clone(slice), Instant::now());
-                return Ok(());
+                self.own_writes.deleted(key, Arc::clone(&slice), Instant::now());
+                Ok(Written::Deleted(slice))
             }
-        };
-        self.own_writes.stored(key, Arc::new(answer), Instant::now());
-        Ok(())
+        }
+    }
+
+    fn stored(&self, key: &ObjectKey, answer: Slice) -> Arc<Slice> {
+        let slice = Arc::new(answer);
+        self.own_writes.stored(key, Arc::clone(&slice), Instant::now());
+        slice
     }
 }

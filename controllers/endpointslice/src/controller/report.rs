@@ -44,7 +44,7 @@ impl Controller {
             return Outcome::Done;
         }
         if waited < NODE_GRACE {
-            return Outcome::Later(Dirty::All, NODE_GRACE.saturating_sub(waited));
+            return Outcome::Later(Dirty::ALL, NODE_GRACE.saturating_sub(waited));
         }
         state.told = true;
         let more = match missing.len() - 1 {

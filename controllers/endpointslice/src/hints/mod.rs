@@ -22,6 +22,7 @@ use fairlead_objects::{Endpoint, Hints, Istr, Service, Slice, TrafficDistributio
 use hashbrown::HashMap;
 
 use crate::action::DesiredEndpoint;
+use crate::layout::HintTotals;
 
 pub use capacity::NodeTable;
 pub use event::{Failure, HintEvent};
@@ -70,7 +71,8 @@ pub(crate) struct Rewrite {
     pub(crate) hints: Vec<Option<Arc<Hints>>>,
 }
 
-/// Hints the endpoints of `packed`, and returns which of the `unchanged` slices must be written for their hints.
+/// Hints the endpoints of `packed`, and returns which of the `unchanged` slices must be written for their hints. `None`
+/// if slices elsewhere, of which only the sums `rest` are known, must be looked at as well.
 ///
 /// The order of the slices decides which endpoints are taken from a zone that has too many, so it must not depend on
 /// anything but their names.
@@ -79,15 +81,21 @@ pub(crate) fn assign(
     table: &NodeTable,
     mut packed: Packed<'_>,
     unchanged: &[&Slice],
-) -> (Vec<Rewrite>, HintState) {
+    rest: &HintTotals,
+) -> Option<(Vec<Rewrite>, HintState)> {
     match mode {
-        Mode::Off => (removed(unchanged), HintState::Off),
+        Mode::Off => Some((removed(unchanged), HintState::Off)),
         Mode::Distribution(distribution) => {
-            (distribution::assign(distribution, &mut packed, unchanged), HintState::Off)
+            Some((distribution::assign(distribution, &mut packed, unchanged), HintState::Off))
         }
-        Mode::Auto => match topology::assign(table, &mut packed, unchanged) {
-            Ok((rewrites, counts)) => (rewrites, HintState::Populated(counts)),
-            Err((failure, ready)) => (removed(unchanged), HintState::Failed { failure, ready }),
+        Mode::Auto => match topology::assign(table, &mut packed, unchanged, rest) {
+            Ok((rewrites, counts)) => Some((rewrites, HintState::Populated(counts))),
+            Err(topology::Impossible::Elsewhere) => None,
+            // Hints go, wherever they are.
+            Err(topology::Impossible::Failed { .. }) if rest.hinted > 0 => None,
+            Err(topology::Impossible::Failed { failure, ready }) => {
+                Some((removed(unchanged), HintState::Failed { failure, ready }))
+            }
         },
     }
 }

@@ -73,7 +73,8 @@ pub(super) fn assign_all(
     unchanged: &[Slice],
 ) -> (Vec<Rewrite>, HintState) {
     let packed = Packed(packed.iter_mut().map(Vec::as_mut_slice).collect());
-    assign(mode, table, packed, &unchanged.iter().collect::<Vec<_>>())
+    let unchanged: Vec<_> = unchanged.iter().collect();
+    assign(mode, table, packed, &unchanged, &HintTotals::default()).expect("everything is looked at")
 }
 
 /// The zone that each endpoint is hinted to, slice by slice; `-` for none.

@@ -10,12 +10,13 @@
 
 use std::collections::BTreeMap;
 
-use fairlead_objects::{Hints, Istr, Slice};
+use fairlead_objects::{Istr, Slice};
 
 use super::capacity::NodeTable;
 use super::event::Failure;
 use super::state::ZoneCounts;
 use super::{Names, Packed, Rewrite, rewrites};
+use crate::layout::{HintTotals, only_zone};
 
 /// A zone may get so much more traffic per endpoint than the average.
 const OVERLOAD_THRESHOLD: f64 = 0.2;
@@ -66,24 +67,44 @@ pub(super) fn is_overloaded(counts: &[(Istr, usize)], table: &NodeTable) -> bool
     })
 }
 
+/// Why there are no hints.
+pub(super) enum Impossible {
+    /// They cannot be set.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// Number of ready endpoints.
+        ready: usize,
+    },
+    /// Slices elsewhere, of which only sums are known, may have to change.
+    Elsewhere,
+}
+
 /// Hints the endpoints of `packed`. Returns which of the `unchanged` slices must be written for their hints, and how
-/// many endpoints each zone has; on failure why there can be no hints, and the number of ready endpoints.
+/// many endpoints each zone has. `rest` are the sums over slices that are not to be written.
 pub(super) fn assign(
     table: &NodeTable,
     packed: &mut Packed<'_>,
     unchanged: &[&Slice],
-) -> Result<(Vec<Rewrite>, ZoneCounts), (Failure, usize)> {
+    rest: &HintTotals,
+) -> Result<(Vec<Rewrite>, ZoneCounts), Impossible> {
     let of_unchanged = unchanged.iter().flat_map(|slice| &slice.endpoints);
     let ready = packed.endpoints().filter(|it| it.readiness.ready).count()
-        + of_unchanged.filter(|it| it.conditions.ready == Some(true)).count();
-    let allocations = allocate(table, ready).map_err(|failure| (failure, ready))?;
+        + of_unchanged.filter(|it| it.conditions.ready == Some(true)).count()
+        + rest.ready;
+    let failed = |failure| Impossible::Failed { failure, ready };
+    let allocations = allocate(table, ready).map_err(failed)?;
 
-    let mut counts = Counts::none(table);
+    let rest_counts = Counts::of(rest, table, &allocations).ok_or(Impossible::Elsewhere)?;
+    let mut counts = rest_counts.clone();
     let kept: Vec<bool> = unchanged.iter().map(|slice| counts.keep(slice, table, &allocations)).collect();
-    let outcome = Assignment::new(table, &allocations, packed, unchanged, kept, counts)
-        .map_err(|failure| (failure, ready))?;
+    if rest.ready > 0 && !kept.iter().all(|kept| *kept) {
+        // Which slices are kept depends on the order of all.
+        return Err(Impossible::Elsewhere);
+    }
+    let outcome = Assignment::new(table, &allocations, packed, unchanged, kept, counts).map_err(failed)?;
     if packed.endpoints().all(|it| !it.readiness.ready)
-        && let Some(settled) = Counts::settled(unchanged, table, &allocations)
+        && let Some(settled) = rest_counts.settled(unchanged, table, &allocations)
         && (outcome.counts.exceed(&allocations) || !settled.exceed(&allocations))
     {
         return Ok((Vec::new(), settled.finish(table)));
@@ -92,6 +113,7 @@ pub(super) fn assign(
 }
 
 /// Endpoints by the zone that they are hinted to.
+#[derive(Clone)]
 struct Counts {
     /// By position in the table.
     zones: Vec<usize>,
@@ -100,8 +122,13 @@ struct Counts {
 }
 
 impl Counts {
-    fn none(table: &NodeTable) -> Self {
-        Self { zones: vec![0; table.zones().len()], elsewhere: BTreeMap::new() }
+    /// The counts of slices of which only the sums are known; `None` if one of them could not be kept as it is.
+    fn of(rest: &HintTotals, table: &NodeTable, allocations: &[Allocation]) -> Option<Self> {
+        let mut counts = Self { zones: vec![0; table.zones().len()], elsewhere: BTreeMap::new() };
+        for (zone, count) in &rest.zones {
+            counts.zones[table.position(zone)?] = *count;
+        }
+        (rest.are_complete() && !counts.exceed(allocations)).then_some(counts)
     }
 
     /// Counts the hints of an otherwise unchanged slice, if it can stay as it is: every ready endpoint is hinted to
@@ -123,10 +150,10 @@ impl Counts {
         true
     }
 
-    /// Counts the hints of all slices, if every ready endpoint has one, for a zone of the table or for its own, and
-    /// no transfer would bring the zones nearer to what they desire.
-    fn settled(unchanged: &[&Slice], table: &NodeTable, allocations: &[Allocation]) -> Option<Self> {
-        let mut counts = Self::none(table);
+    /// Adds the hints of all `unchanged` slices, if every ready endpoint has one, for a zone of the table or for its
+    /// own, and no transfer would bring the zones nearer to what they desire.
+    fn settled(self, unchanged: &[&Slice], table: &NodeTable, allocations: &[Allocation]) -> Option<Self> {
+        let mut counts = self;
         let endpoints = unchanged.iter().flat_map(|slice| &slice.endpoints);
         for endpoint in endpoints.filter(|it| it.conditions.ready == Some(true)) {
             let zone = only_zone(endpoint.hints.as_deref())?;
@@ -150,14 +177,6 @@ impl Counts {
         let mut all: Vec<_> = zones.chain(self.elsewhere).filter(|(_, count)| *count > 0).collect();
         all.sort();
         all.into()
-    }
-}
-
-/// The zone, if the hints name one zone and nothing else. Hints for Nodes are left over from a traffic distribution.
-fn only_zone(hints: Option<&Hints>) -> Option<&Istr> {
-    match hints {
-        Some(Hints { zones, nodes }) if nodes.is_empty() && zones.len() == 1 => zones.first(),
-        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fairlead_endpointslice::{Facts, Memory, NodeTable, plan, service_of};
+use fairlead_endpointslice::{Ahead, Context, Facts, Memory, NodeTable, plan, service_of};
 use fairlead_fake_api::{FakeApi, NODES, PODS, SERVICES, SLICES};
 use fairlead_objects::{Istr, Node, Pod, Service, Slice};
 use serde::de::DeserializeOwned;
@@ -48,20 +48,20 @@ impl World<'_> {
     fn plan_is_idle(&self, service: &Value) -> Result<(), String> {
         let picked: Vec<_> =
             self.pods.iter().filter(|pod| picks(&service["spec"]["selector"], pod)).cloned().collect();
-        let service = record::<Service>(service);
+        let service = Arc::new(record::<Service>(service));
         let nodes = records::<Node>(self.nodes);
         let find = |name: &Istr| nodes.iter().find(|node| node.key.name == *name).cloned();
         let mut slices = records::<Slice>(self.slices);
         slices.retain(|slice| service_of(slice) == Some(&service.key.name));
-        let facts = Facts {
+        let context = Context {
             service: &service,
-            pods: &records::<Pod>(&picked),
             node: &find,
-            slices: &slices,
             node_table: &NodeTable::new(nodes.iter().map(AsRef::as_ref)),
             max_endpoints_per_slice: CAPACITY,
+            pods_changed: None,
         };
-        let plan = plan(&facts, &Memory::default());
+        let facts = Facts { context, pods: &records::<Pod>(&picked), slices: &slices };
+        let plan = plan(&facts, &Memory::default(), Ahead::Anything);
         if plan.actions.is_empty() {
             Ok(())
         } else {

@@ -101,7 +101,7 @@ proptest! {
             cluster.sync();
             let ready = cluster.endpoints().filter(|it| it.conditions.ready == Some(true)).count();
             let mut expected: BTreeMap<&str, usize> = BTreeMap::new();
-            match cluster.memory.hints.get(Family::V4) {
+            match cluster.memory.hints().get(Family::V4) {
                 Some(HintState::Populated(counts)) => {
                     prop_assert_eq!(counts.iter().map(|(_, count)| count).sum::<usize>(), ready);
                     expected.extend(counts.iter().map(|(zone, count)| (zone.as_str(), *count)));
@@ -129,7 +129,7 @@ proptest! {
         let state = State { zones: vec![4000; zones], auto: true, ..state };
         let mut cluster = state.cluster();
         cluster.sync();
-        if let Some(HintState::Populated(counts)) = cluster.memory.hints.get(Family::V4)
+        if let Some(HintState::Populated(counts)) = cluster.memory.hints().get(Family::V4)
             && !state.has_pods_elsewhere()
         {
             let ready: usize = counts.iter().map(|(_, count)| count).sum();

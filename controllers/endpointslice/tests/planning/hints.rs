@@ -262,8 +262,8 @@ fn families_do_not_contradict_each_other() {
     assert_eq!(events.len(), 2, "{events:?}");
     assert!(events[0].ends_with("(3 endpoints, 2 zones), addressType: IPv4"), "{events:?}");
     assert!(events[1].ends_with("enabled, addressType: IPv6"), "{events:?}");
-    assert!(matches!(cluster.memory.hints.get(Family::V4), Some(HintState::Failed { ready: 3, .. })));
-    assert!(matches!(cluster.memory.hints.get(Family::V6), Some(HintState::Populated(_))));
+    assert!(matches!(cluster.memory.hints().get(Family::V4), Some(HintState::Failed { ready: 3, .. })));
+    assert!(matches!(cluster.memory.hints().get(Family::V6), Some(HintState::Populated(_))));
     assert_eq!(sync(&mut cluster), (NOTHING, vec![]));
     cluster.service.topology_auto = false;
     let gone = TAKEN_AWAY.replace("IPv4", "IPv6");
@@ -272,7 +272,7 @@ fn families_do_not_contradict_each_other() {
     cluster.service.topology_auto = true;
     cluster.service.ip_families = [Family::V4].into_iter().collect();
     sync(&mut cluster);
-    assert_eq!(cluster.memory.hints.get(Family::V6), None);
+    assert_eq!(cluster.memory.hints().get(Family::V6), None);
 }
 
 #[test]
@@ -332,5 +332,5 @@ fn endpoints_are_hinted_in_the_slices_that_they_are_packed_into() {
     cluster.pods.clear();
     assert_eq!(cluster.sync(), (0, 1, 0));
     assert_eq!(cluster.sync(), NOTHING);
-    assert!(matches!(cluster.memory.hints.get(Family::V4), Some(HintState::Failed { ready: 0, .. })));
+    assert!(matches!(cluster.memory.hints().get(Family::V4), Some(HintState::Failed { ready: 0, .. })));
 }

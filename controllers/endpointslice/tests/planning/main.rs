@@ -6,6 +6,7 @@ mod first_slices;
 mod foreign_parts;
 mod hint_properties;
 mod hints;
+mod incremental;
 mod interference;
 mod missing_nodes;
 mod model;

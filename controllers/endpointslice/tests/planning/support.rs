@@ -1,15 +1,20 @@
 //! A Service with its Pods, Nodes and slices in memory.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use fairlead_discovery::names::{SERVICE_NAME, SLICE_CONTROLLER, SLICE_MANAGED_BY};
-use fairlead_endpointslice::{Action, Facts, FamilyCounts, Memory, NodeTable, Plan, plan};
+use fairlead_discovery::pod_change_time;
+use fairlead_endpointslice::{
+    Action, Ahead, Context, Facts, FamilyCounts, Lookup, Memory, NodeTable, Plan, Written, plan, plan_pods,
+};
 use fairlead_objects::{
     AddressType, Addresses, Endpoint, Family, Istr, Node, ObjectKey, OwnerReference, Pod, PortSet,
     ResourceVersion, Service, Slice, TargetRef, testing,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Numbers of creates, updates and deletes.
@@ -25,6 +30,8 @@ pub(crate) struct Cluster {
     pub(crate) slices: Vec<Arc<Slice>>,
     pub(crate) capacity: usize,
     pub(crate) memory: Memory,
+    /// The Pods when the last plan was applied.
+    planned_pods: Vec<Arc<Pod>>,
     /// Versions and names that were given out.
     written: u64,
 }
@@ -39,6 +46,7 @@ impl Cluster {
             slices: Vec::new(),
             capacity: 100,
             memory: Memory::default(),
+            planned_pods: Vec::new(),
             written: 1,
         }
     }
@@ -67,17 +75,42 @@ impl Cluster {
         change(slice);
     }
 
-    pub(crate) fn plan(&self) -> Plan {
+    fn planned<T>(&self, make: impl FnOnce(&Context<'_>) -> T) -> T {
         let find = |name: &Istr| self.nodes.iter().find(|node| node.key.name == *name).map(Arc::clone);
-        let facts = Facts {
-            service: &self.service,
-            pods: &self.pods,
+        let context = Context {
+            service: &Arc::new(self.service.clone()),
             node: &find,
-            slices: &self.slices,
             node_table: &NodeTable::new(self.nodes.iter().map(AsRef::as_ref)),
             max_endpoints_per_slice: NonZeroUsize::new(self.capacity).expect("tests give a capacity"),
+            pods_changed: self.pods_changed(),
         };
-        plan(&facts, &self.memory)
+        make(&context)
+    }
+
+    /// Plans everything.
+    pub(crate) fn plan(&self) -> Plan {
+        self.planned(|context| {
+            let facts = Facts { context: *context, pods: &self.pods, slices: &self.slices };
+            plan(&facts, &self.memory, Ahead::Pods)
+        })
+    }
+
+    /// Plans these Pods alone, if that is possible.
+    pub(crate) fn plan_pods(&self, pods: &BTreeSet<Istr>) -> Option<Plan> {
+        self.plan_pods_with(self, pods)
+    }
+
+    pub(crate) fn plan_pods_with(&self, lookup: &dyn Lookup, pods: &BTreeSet<Istr>) -> Option<Plan> {
+        self.planned(|context| plan_pods(context, lookup, pods, &self.memory))
+    }
+
+    /// When the earliest change of a Pod happened since the last plan was applied.
+    fn pods_changed(&self) -> Option<Timestamp> {
+        let times = self.pods.iter().map(|pod| {
+            let old = self.planned_pods.iter().find(|old| old.key == pod.key);
+            pod_change_time(old.map(AsRef::as_ref), Some(pod))
+        });
+        times.flatten().min()
     }
 
     /// Plans, writes everything and returns what was written.
@@ -98,9 +131,10 @@ impl Cluster {
 
     /// Writes a plan as an API server would.
     pub(crate) fn apply(&mut self, plan: Plan) {
+        let mut answers = Vec::new();
         for action in plan.actions {
             self.written += 1;
-            match action {
+            answers.push(match action {
                 Action::Create(desired) => {
                     let body = to_json(&desired.create_body());
                     let prefix = body["metadata"]["generateName"].as_str().unwrap_or_default();
@@ -109,7 +143,9 @@ impl Cluster {
                     let name = format!("{cut}{:05}", self.written);
                     let server =
                         json!({"name": name, "uid": format!("uid-{}", self.written), "generation": 1});
-                    self.slices.push(self.stored(body, &server));
+                    let slice = self.stored(body, &server);
+                    self.slices.push(Arc::clone(&slice));
+                    Written::Created(slice)
                 }
                 Action::Update { current, desired } => {
                     let body = to_json(&desired.update_body(&current));
@@ -124,14 +160,18 @@ impl Cluster {
                     );
                     let server = json!({"uid": old.uid.to_string(), "generation": old.generation + 1});
                     self.slices[at] = self.stored(body, &server);
+                    Written::Updated { before: current, after: Arc::clone(&self.slices[at]) }
                 }
                 Action::Delete(current) => {
                     let at = self.find(&current);
-                    self.slices.remove(at);
+                    Written::Deleted(self.slices.remove(at))
                 }
-            }
+            });
         }
-        self.memory = plan.next;
+        if let Some(next) = plan.next {
+            self.memory.written(next, &answers);
+        }
+        self.planned_pods.clone_from(&self.pods);
     }
 
     fn find(&self, slice: &Slice) -> usize {
@@ -203,6 +243,16 @@ impl Cluster {
     pub(crate) fn add_slice_of(&mut self, name: &str, numbers: std::ops::Range<usize>) -> &mut Slice {
         let pods = self.pods[numbers].to_vec();
         self.add_slice(name, Family::V4, &pods)
+    }
+}
+
+impl Lookup for Cluster {
+    fn pod(&self, name: &Istr) -> Option<Arc<Pod>> {
+        self.pods.iter().find(|pod| pod.key.name == *name).cloned()
+    }
+
+    fn slice(&self, name: &Istr) -> Option<Arc<Slice>> {
+        self.slices.iter().find(|slice| slice.key.name == *name).cloned()
     }
 }
 

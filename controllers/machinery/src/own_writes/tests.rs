@@ -23,8 +23,16 @@ fn owner() -> ObjectKey {
 
 /// `name@version` of what is the newest state, when the cache holds everything in the store.
 fn newest(writes: &OwnWrites<Slice>, store: &Store<Slice>, now: Instant) -> Vec<String> {
+    // Asked one by one, the answer is the same.
+    let of = |name: &str| {
+        let shown = || (store.frontier(), store.get(&ObjectKey::new("n", name)));
+        writes.newest_of(&owner(), &name.into(), now, shown)
+    };
+    let single: Vec<_> = ["a", "b", "old", "new"].into_iter().filter_map(of).collect();
     let read = || Cached { frontier: store.frontier(), objects: store.list() };
-    names(&writes.newest(&owner(), now, read))
+    let all = names(&writes.newest(&owner(), now, read));
+    assert_eq!(names(&single), all);
+    all
 }
 
 fn names(slices: &[Arc<Slice>]) -> Vec<String> {

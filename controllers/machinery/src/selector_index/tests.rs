@@ -14,9 +14,14 @@ fn selector(pairs: &[(&str, &str)]) -> Labels {
     pairs.iter().copied().collect()
 }
 
-fn sorted(mut names: Vec<Istr>) -> Vec<String> {
+fn sorted(concerned: Vec<Concerned>) -> Vec<String> {
+    names(concerned.into_iter().map(|it| it.service))
+}
+
+fn names(names: impl Iterator<Item = Istr>) -> Vec<String> {
+    let mut names: Vec<_> = names.map(|name| name.to_string()).collect();
     names.sort();
-    names.iter().map(ToString::to_string).collect()
+    names
 }
 
 fn added(new: &Arc<Pod>) -> Change<Pod> {
@@ -49,7 +54,10 @@ fn a_pod_whose_labels_alone_change_concerns_those_that_it_left_or_joined() {
     let unready = pod("p", &[("app", "web"), ("color", "blue")], false);
     assert_eq!(sorted(index.pod_changed(&added(&blue))), ["blue", "both"]);
     let relabelled = Change { old: Some(Arc::clone(&blue)), new: Some(Arc::clone(&green)) };
-    assert_eq!(sorted(index.pod_changed(&relabelled)), ["blue", "green"]);
+    let mut concerned = index.pod_changed(&relabelled);
+    concerned.sort_by(|a, b| a.service.cmp(&b.service));
+    let of = |service: &str, had, has| Concerned { service: service.into(), had, has };
+    assert_eq!(concerned, [of("blue", true, false), of("green", false, true)]);
     let both = Change { old: Some(green), new: Some(unready) };
     assert_eq!(sorted(index.pod_changed(&both)), ["blue", "both", "green"]);
 }
@@ -148,7 +156,7 @@ proptest! {
                     .map(|pod| pod.key.name.to_string()).collect();
                 expected.sort();
                 let members = index.members(&ObjectKey::new("n", name.as_str()));
-                prop_assert_eq!(sorted(members.iter().map(|pod| pod.key.name.clone()).collect()), expected);
+                prop_assert_eq!(names(members.iter().map(|pod| pod.key.name.clone())), expected);
             }
         }
     }

@@ -1,0 +1,307 @@
+//! Where a Service's endpoints are: which slice has the endpoint of a Pod, and how full the slices are.
+//!
+//! A layout is made from all slices of a Service after a plan was written in full, and then kept up to date write by
+//! write, so that the next changes of Pods cost the slices that they touch and not the Service. It names slices and
+//! their versions and holds nothing of their content: about 10 bytes per endpoint.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use fairlead_objects::{AddressType, Family, Hints, Istr, PortSet, ResourceVersion, Slice};
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::family::Placement;
+use crate::identity::pod_of;
+
+/// Position of a slice in [`Layout::slots`].
+pub(crate) type SlotId = u32;
+
+/// The slices of one Service, and which Pod is in which.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    slots: Vec<Option<Slot>>,
+    places: HashTable<Place>,
+    hasher: DefaultHashBuilder,
+    v4: Totals,
+    v6: Totals,
+}
+
+/// What is known of one slice.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    /// Its name.
+    pub(crate) name: Istr,
+    /// The version of the content that the layout counts.
+    pub(crate) version: ResourceVersion,
+    /// Its family.
+    pub(crate) family: Family,
+    ports: PortSet,
+    endpoints: u32,
+}
+
+/// The endpoint of a Pod is in a slice. The Pod is told by a hash of its name; the slice itself knows for sure.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    pod: u32,
+    slot: SlotId,
+}
+
+/// Sums over slices of one family.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    /// Number of slices.
+    pub(crate) slices: usize,
+    /// Number of slices without endpoints.
+    pub(crate) empty: usize,
+    /// Number of endpoints by the ports of their slices; no entry is zero.
+    pub(crate) groups: Vec<(PortSet, usize)>,
+    /// What hints the endpoints have.
+    pub(crate) hints: HintTotals,
+}
+
+/// The hints of endpoints, summed up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HintTotals {
+    /// Endpoints with hints of any kind.
+    pub(crate) hinted: usize,
+    /// Ready endpoints.
+    pub(crate) ready: usize,
+    /// Ready endpoints by the zone that they are hinted to, if it is one zone and nothing else; no entry is zero.
+    pub(crate) zones: Vec<(Istr, usize)>,
+}
+
+impl Totals {
+    /// Number of endpoints with these ports.
+    pub(crate) fn of_group(&self, ports: &PortSet) -> usize {
+        self.groups.iter().find(|(known, _)| known == ports).map_or(0, |(_, count)| *count)
+    }
+
+    fn add(&mut self, slice: &Slice) {
+        self.slices += 1;
+        self.empty += usize::from(slice.endpoints.is_empty());
+        increase(&mut self.groups, &slice.ports, slice.endpoints.len());
+        for endpoint in &slice.endpoints {
+            self.hints.hinted += usize::from(endpoint.hints.is_some());
+            if endpoint.conditions.ready == Some(true) {
+                self.hints.ready += 1;
+                if let Some(zone) = only_zone(endpoint.hints.as_deref()) {
+                    increase(&mut self.hints.zones, zone, 1);
+                }
+            }
+        }
+    }
+
+    /// Takes out a slice that was added.
+    pub(crate) fn subtract(&mut self, slice: &Slice) {
+        self.slices -= 1;
+        self.empty -= usize::from(slice.endpoints.is_empty());
+        decrease(&mut self.groups, &slice.ports, slice.endpoints.len());
+        for endpoint in &slice.endpoints {
+            self.hints.hinted -= usize::from(endpoint.hints.is_some());
+            if endpoint.conditions.ready == Some(true) {
+                self.hints.ready -= 1;
+                if let Some(zone) = only_zone(endpoint.hints.as_deref()) {
+                    decrease(&mut self.hints.zones, zone, 1);
+                }
+            }
+        }
+    }
+}
+
+impl HintTotals {
+    /// Is every ready endpoint hinted to exactly one zone?
+    pub(crate) fn are_complete(&self) -> bool {
+        self.zones.iter().map(|(_, count)| count).sum::<usize>() == self.ready
+    }
+}
+
+/// The zone, if the hints name one zone and nothing else. Hints for Nodes are left over from a traffic distribution.
+pub(crate) fn only_zone(hints: Option<&Hints>) -> Option<&Istr> {
+    match hints {
+        Some(Hints { zones, nodes }) if nodes.is_empty() && zones.len() == 1 => zones.first(),
+        _ => None,
+    }
+}
+
+fn increase<K: Clone + PartialEq>(counts: &mut Vec<(K, usize)>, key: &K, by: usize) {
+    match counts.iter_mut().find(|(known, _)| known == key) {
+        Some((_, count)) => *count += by,
+        None if by > 0 => counts.push((key.clone(), by)),
+        None => {}
+    }
+}
+
+fn decrease<K: PartialEq>(counts: &mut Vec<(K, usize)>, key: &K, by: usize) {
+    if let Some(at) = counts.iter().position(|(known, _)| known == key) {
+        counts[at].1 -= by;
+        if counts[at].1 == 0 {
+            counts.swap_remove(at);
+        }
+    }
+}
+
+impl Layout {
+    /// The layout of these slices, which are all slices of one Service. `None` if they are none that a layout can
+    /// tell apart: address types that are none of ours.
+    pub(crate) fn new<'a>(slices: impl IntoIterator<Item = &'a Arc<Slice>>) -> Option<Self> {
+        let mut layout = Self {
+            slots: Vec::new(),
+            places: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            v4: Totals::default(),
+            v6: Totals::default(),
+        };
+        for slice in slices {
+            layout.insert(slice)?;
+        }
+        Some(layout)
+    }
+
+    /// A slice. `None` if there is none at this position.
+    pub(crate) fn slot(&self, id: SlotId) -> Option<&Slot> {
+        self.slots.get(id as usize)?.as_ref()
+    }
+
+    /// Sums over all slices of a family.
+    pub(crate) fn totals(&self, family: Family) -> &Totals {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    fn totals_mut(&mut self, family: Family) -> &mut Totals {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+
+    /// The slices that may have an endpoint of this Pod. Rarely one of them has none: hashes can collide.
+    pub(crate) fn slots_of(&self, pod: &Istr) -> impl Iterator<Item = SlotId> {
+        let hash = self.hash(pod);
+        self.places.iter_hash(spread(hash)).filter(move |place| place.pod == hash).map(|place| place.slot)
+    }
+
+    /// The slices without endpoints.
+    pub(crate) fn empty_slots(&self) -> impl Iterator<Item = SlotId> {
+        let any = self.v4.empty + self.v6.empty > 0;
+        self.live().filter(move |(_, slot)| any && slot.endpoints == 0).map(|(id, _)| id)
+    }
+
+    /// The slice in which the endpoints of this placement find room and the least room remains; of equal ones that with
+    /// the first name. Slices that were looked at (`is_known`) count only if they were chosen.
+    pub(crate) fn best_fit(
+        &self,
+        Placement { family, ports, endpoints, slice: chosen }: &Placement,
+        capacity: usize,
+        is_known: impl Fn(SlotId) -> bool,
+    ) -> Option<SlotId> {
+        let rest = |slot: &Slot| capacity.checked_sub(slot.endpoints as usize + endpoints);
+        self.live()
+            .filter(|(_, slot)| slot.family == *family && slot.ports == *ports)
+            .filter(|(id, slot)| chosen.as_ref() == Some(&slot.name) || !is_known(*id))
+            .filter_map(|(id, slot)| Some((rest(slot)?, &slot.name, id)))
+            .min()
+            .map(|(_, _, id)| id)
+    }
+
+    fn live(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
+        (0..).zip(&self.slots).filter_map(|(id, slot)| Some((id, slot.as_ref()?)))
+    }
+
+    /// A slice was created.
+    pub(crate) fn insert(&mut self, slice: &Slice) -> Option<()> {
+        let AddressType::Ip(family) = slice.address_type else { return None };
+        let slot = Some(Slot {
+            name: slice.key.name.clone(),
+            version: slice.version.clone(),
+            family,
+            ports: slice.ports.clone(),
+            endpoints: u32::try_from(slice.endpoints.len()).ok()?,
+        });
+        let free = self.slots.iter().position(Option::is_none);
+        let at = free.unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[at] = slot;
+        let id = SlotId::try_from(at).ok()?;
+        self.totals_mut(family).add(slice);
+        self.settle(id, slice);
+        Some(())
+    }
+
+    /// A slice was deleted; its content is the one that was counted. `None` if it was not known.
+    pub(crate) fn remove(&mut self, slice: &Slice) -> Option<()> {
+        let id = self.find(slice)?;
+        self.slots[id as usize] = None;
+        self.subtract(slice)?;
+        self.unsettle(id, slice);
+        Some(())
+    }
+
+    /// A slice was rewritten; `old` is the content that was counted. `None` if it was not known.
+    pub(crate) fn replace(&mut self, old: &Slice, new: &Slice) -> Option<()> {
+        let id = self.find(old)?;
+        let slot = self.slots[id as usize].as_mut()?;
+        if new.address_type != AddressType::Ip(slot.family) {
+            return None;
+        }
+        slot.version = new.version.clone();
+        slot.ports = new.ports.clone();
+        slot.endpoints = u32::try_from(new.endpoints.len()).ok()?;
+        let family = slot.family;
+        self.subtract(old)?;
+        self.totals_mut(family).add(new);
+        if !pods(old).eq(pods(new)) {
+            self.unsettle(id, old);
+            self.settle(id, new);
+        }
+        Some(())
+    }
+
+    fn subtract(&mut self, slice: &Slice) -> Option<()> {
+        let AddressType::Ip(family) = slice.address_type else { return None };
+        self.totals_mut(family).subtract(slice);
+        Some(())
+    }
+
+    /// The slot of this slice in just this version.
+    fn find(&self, slice: &Slice) -> Option<SlotId> {
+        let is_it = |slot: &Slot| slot.name == slice.key.name && slot.version == slice.version;
+        self.live().find(|(_, slot)| is_it(slot)).map(|(id, _)| id)
+    }
+
+    fn settle(&mut self, id: SlotId, slice: &Slice) {
+        for pod in pods(slice) {
+            let place = Place { pod: self.hash(pod), slot: id };
+            self.places.insert_unique(spread(place.pod), place, |place| spread(place.pod));
+        }
+    }
+
+    fn unsettle(&mut self, id: SlotId, slice: &Slice) {
+        for pod in pods(slice) {
+            let hash = self.hash(pod);
+            let is_it = |place: &Place| place.pod == hash && place.slot == id;
+            if let Ok(entry) = self.places.find_entry(spread(hash), is_it) {
+                entry.remove();
+            }
+        }
+    }
+
+    fn hash(&self, pod: &Istr) -> u32 {
+        let hash = self.hasher.hash_one(pod);
+        // Half of it is enough to tell most Pods of a Service apart, and takes half the room.
+        u32::try_from(hash >> 32).unwrap_or_default()
+    }
+}
+
+/// The table looks at the upper bits as well.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+fn pods(slice: &Slice) -> impl Iterator<Item = &Istr> {
+    slice.endpoints.iter().filter_map(|endpoint| pod_of(endpoint, &slice.key.namespace))
+}
