@@ -16,7 +16,7 @@ use crate::family::Placement;
 use crate::identity::pod_of;
 use crate::layout::{Layout, SlotId};
 use crate::memory::{Memory, NextLayout};
-use crate::plan::{Draft, Plan, has_slices};
+use crate::plan::{Draft, Plan};
 use crate::scope::{Families, Scope};
 
 /// Answers questions about single objects of one Service.
@@ -36,11 +36,7 @@ pub fn plan_pods(
     pods: &BTreeSet<Istr>,
     memory: &Memory,
 ) -> Option<Plan> {
-    let service = context.service;
-    if service.terminating || !has_slices(service) {
-        return None;
-    }
-    let layout = memory.layout_of(service)?;
+    let layout = memory.layout_of(context.service)?;
     // Slices without endpoints go as soon as there is another one.
     let mut slots: BTreeSet<SlotId> = layout.empty_slots().collect();
     slots.extend(pods.iter().flat_map(|pod| layout.slots_of(pod)));

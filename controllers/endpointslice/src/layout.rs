@@ -305,3 +305,92 @@ fn spread(hash: u32) -> u64 {
 fn pods(slice: &Slice) -> impl Iterator<Item = &Istr> {
     slice.endpoints.iter().filter_map(|endpoint| pod_of(endpoint, &slice.key.namespace))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use fairlead_objects::{ObjectKey, testing};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SLICES: u8 = 6;
+    const PODS: u8 = 12;
+
+    /// A slice with endpoints for these Pods; every third is not ready, and hints go by the Pod's number.
+    fn slice(number: u8, version: u64, ports: u8, pods: &[u8]) -> Arc<Slice> {
+        let endpoint = |pod: &u8| {
+            let zones = ["", r#""forZones": [{"name": "a"}]"#, r#""forZones": [{"name": "b"}]"#]
+                [usize::from(pod % 3)];
+            format!(
+                r#"{{"addresses": ["10.244.0.{pod}"], "conditions": {{"ready": {}}}, "hints": {{{zones}}},
+                    "targetRef": {{"kind": "Pod", "namespace": "shop", "name": "pod-{pod}", "uid": "u{pod}"}}}}"#,
+                pod % 4 != 0,
+            )
+        };
+        let endpoints: Vec<_> = pods.iter().map(endpoint).collect();
+        let family = if number.is_multiple_of(2) { "IPv4" } else { "IPv6" };
+        let slice: Slice = testing::decode(&format!(
+            r#"{{"metadata": {{"namespace": "shop", "name": "slice-{number}", "resourceVersion": "{version}"}},
+                "addressType": "{family}", "ports": [{{"name": "p", "port": {ports}}}], "endpoints": [{}]}}"#,
+            endpoints.join(","),
+        ));
+        assert_eq!(slice.key, ObjectKey::new("shop", format!("slice-{number}").as_str()));
+        Arc::new(slice)
+    }
+
+    /// Everything that a layout says, whatever the order in which it learnt it.
+    fn told(layout: &Layout) -> (BTreeMap<String, Vec<Istr>>, usize, Vec<String>, Vec<Istr>) {
+        let name = |id| layout.slot(id).map(|slot| slot.name.clone()).expect("the slot is taken");
+        let places = (0..PODS).map(|pod| {
+            let pod = format!("pod-{pod}");
+            let mut slices: Vec<_> = layout.slots_of(&pod.as_str().into()).map(name).collect();
+            slices.sort();
+            (pod, slices)
+        });
+        let totals = [&layout.v4, &layout.v6].map(|totals| {
+            let mut totals = totals.clone();
+            totals.groups.sort();
+            totals.hints.zones.sort();
+            format!("{totals:?}")
+        });
+        let mut empty: Vec<_> = layout.empty_slots().map(name).collect();
+        empty.sort();
+        (places.collect(), layout.places.len(), totals.into(), empty)
+    }
+
+    proptest! {
+        #[test]
+        fn a_layout_that_follows_writes_says_what_a_new_one_says(
+            writes in prop::collection::vec(
+                (0..SLICES, 1..3_u8, prop::option::of(prop::collection::vec(0..PODS, 0..5))), 1..40),
+        ) {
+            let mut slices: BTreeMap<u8, Arc<Slice>> = BTreeMap::new();
+            let mut layout = Layout::new([]).unwrap();
+            for (version, (number, ports, pods)) in (1..).zip(&writes) {
+                let new = pods.as_ref().map(|pods| slice(*number, version, *ports, pods));
+                match (slices.remove(number), &new) {
+                    (None, None) => {}
+                    (None, Some(new)) => layout.insert(new).unwrap(),
+                    (Some(old), Some(new)) => layout.replace(&old, new).unwrap(),
+                    (Some(old), None) => layout.remove(&old).unwrap(),
+                }
+                slices.extend(new.map(|new| (*number, new)));
+            }
+            prop_assert_eq!(told(&layout), told(&Layout::new(slices.values()).unwrap()));
+        }
+    }
+
+    #[test]
+    fn another_version_of_a_slice_is_not_followed() {
+        let known = slice(0, 5, 1, &[1, 2]);
+        let mut layout = Layout::new([&known]).unwrap();
+        let other = slice(0, 6, 1, &[1]);
+        assert!(layout.remove(&other).is_none());
+        assert!(layout.replace(&other, &slice(0, 7, 1, &[1])).is_none());
+        let mut fqdn = Slice::clone(&known);
+        fqdn.address_type = AddressType::Other("FQDN".into());
+        assert!(Layout::new([&Arc::new(fqdn)]).is_none());
+    }
+}

@@ -304,6 +304,12 @@ fn what_is_not_known_calls_for_everything() {
     changed_service.service.labels = [("a", "b")].into_iter().collect();
     assert!(!planned(&changed_service), "after a change of the Service");
 
+    let mut terminating = cluster.clone();
+    terminating.service.terminating = true;
+    assert!(!planned(&terminating), "when the Service begins to be deleted");
+    terminating.sync();
+    assert!(!planned(&terminating), "while the Service is being deleted");
+
     let mut next_version = cluster.clone();
     next_version.service.version = ResourceVersion::Number(1_000_000);
     assert!(planned(&next_version), "what changed is of no interest");
