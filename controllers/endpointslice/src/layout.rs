@@ -326,7 +326,7 @@ mod tests {
             format!(
                 r#"{{"addresses": ["10.244.0.{pod}"], "conditions": {{"ready": {}}}, "hints": {{{zones}}},
                     "targetRef": {{"kind": "Pod", "namespace": "shop", "name": "pod-{pod}", "uid": "u{pod}"}}}}"#,
-                pod % 4 != 0,
+                !pod.is_multiple_of(4),
             )
         };
         let endpoints: Vec<_> = pods.iter().map(endpoint).collect();
