@@ -13,7 +13,7 @@ use fairlead_machinery::metrics::{Informers, Workqueues};
 use fairlead_machinery::source::JsonSource;
 use fairlead_machinery::write::{Permit, Writer};
 use fairlead_objects::Record;
-use prometheus::Registry;
+use prometheus::{Registry, TextEncoder};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,7 @@ pub(crate) const CAPACITY: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 pub(crate) struct Process {
     tasks: JoinSet<()>,
     stop: CancellationToken,
+    registry: Registry,
 }
 
 impl Process {
@@ -53,7 +54,7 @@ impl Process {
             &registry,
             &Workqueues::new(&registry),
         );
-        let mut process = Self { tasks: JoinSet::new(), stop };
+        let mut process = Self { tasks: JoinSet::new(), stop, registry };
         let unfinished = Some("status.phase!=Succeeded,status.phase!=Failed");
         let (pods, services) = (process.inform(pods, api, unfinished), process.inform(services, api, None));
         let (nodes, slices) = (process.inform(nodes, api, None), process.inform(slices, api, None));
@@ -75,6 +76,14 @@ impl Process {
         let source = JsonSource::new(&api.client(), fields);
         self.tasks.spawn(informer.run(source, self.stop.clone()));
         store
+    }
+
+    /// How many syncs have had this result.
+    #[allow(dead_code, reason = "each test binary uses its part")]
+    pub(crate) fn syncs(&self, result: &str) -> usize {
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default();
+        let name = format!("endpoint_slice_controller_syncs{{result=\"{result}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default()
     }
 
     /// Ends at once, as by SIGKILL: what was sent is sent.

@@ -93,7 +93,7 @@ fn nodes_without_zone_give_endpoints_without_zone() {
 }
 
 #[test]
-fn names_of_63_characters_are_written_whole() {
+fn gap_names_of_63_characters_are_written_whole() {
     let name = "s".repeat(63);
     let mut cluster = Cluster::new(testing::service(&name));
     cluster.add_pods(0..3);

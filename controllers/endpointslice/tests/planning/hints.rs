@@ -216,7 +216,7 @@ fn a_zone_label_that_comes_later_brings_hints() {
 }
 
 #[test]
-fn a_failure_is_told_once_until_its_reason_changes_issue_119990() {
+fn issue_119990_a_failure_is_told_once_until_its_reason_changes() {
     let mut cluster = cluster(&["a", "b", "c"], "aabbcc");
     cluster.service.topology_auto = true;
     assert_eq!(sync(&mut cluster), ((1, 0, 0), vec![ENABLED.to_owned()]));
@@ -240,7 +240,7 @@ fn a_failure_is_told_once_until_its_reason_changes_issue_119990() {
 }
 
 #[test]
-fn eleven_endpoints_in_three_zones_have_no_hints_issue_122437() {
+fn issue_122437_eleven_endpoints_in_three_zones_have_no_hints() {
     let mut cluster = cluster(&["a", "b", "c"], "aaaabbbbccc");
     cluster.service.topology_auto = true;
     let (_, events) = sync(&mut cluster);

@@ -211,7 +211,7 @@ fn only_slices_with_both_labels_are_the_services() {
 }
 
 #[test]
-fn slices_of_a_former_service_of_this_name_are_deleted_and_not_used_again() {
+fn issue_94720_slices_of_a_former_service_of_this_name_are_deleted_and_not_used_again() {
     let mut cluster = Cluster::with_pods(3);
     cluster.sync();
     assert_eq!(cluster.sync(), NOTHING, "owned by the Service");

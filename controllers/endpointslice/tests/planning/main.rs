@@ -8,6 +8,7 @@ mod hint_properties;
 mod hints;
 mod incremental;
 mod interference;
+mod issues;
 mod missing_nodes;
 mod model;
 mod numbers;

@@ -19,7 +19,7 @@ fn two_pods() -> Cluster {
 type Case = (&'static str, bool, bool, &'static [&'static str], Writes, usize, usize);
 
 #[test]
-fn a_pod_without_its_node_is_left_out_unless_the_service_publishes_what_is_not_ready() {
+fn issue_107927_a_pod_without_its_node_is_left_out_unless_the_service_publishes_what_is_not_ready() {
     let cases: [Case; 6] = [
         ("new", false, false, &["node-1"], (1, 0, 0), 1, 1),
         ("new, published", false, true, &["node-1"], (1, 0, 0), 2, 0),

@@ -88,7 +88,7 @@ fn the_best_fit_is_the_slice_that_is_full_afterwards() {
 }
 
 #[test]
-fn an_empty_slice_with_the_right_ports_is_filled_again() {
+fn gap_empty_unchanged_slice_is_filled_again() {
     let mut cluster = fragmented(5, &[5]);
     cluster.change_slice(0, |slice| slice.endpoints = Box::new([]));
     assert_eq!(cluster.sync(), (0, 1, 0));
@@ -142,7 +142,7 @@ fn a_doomed_slice_is_used_again_for_new_endpoints() {
 }
 
 #[test]
-fn a_slice_that_is_over_full_keeps_what_it_has() {
+fn gap_slices_over_the_capacity_keep_what_they_have() {
     let mut cluster = fragmented(90, &[80]);
     cluster.capacity = 50;
     assert_eq!(cluster.sync(), (1, 0, 0));
@@ -167,7 +167,7 @@ fn a_larger_capacity_moves_nothing() {
 }
 
 #[test]
-fn an_endpoint_that_is_in_two_slices_is_taken_out_of_one() {
+fn gap_duplicates_across_slices_are_taken_out_of_one() {
     let mut cluster = Cluster::with_pods(10);
     cluster.add_slice_of("web-a", 0..6);
     cluster.add_slice_of("web-b", 4..10);

@@ -81,7 +81,7 @@ fn a_finished_pod_is_no_endpoint_even_if_another_pod_has_its_address() {
 }
 
 #[test]
-fn two_pods_with_one_address_are_two_endpoints() {
+fn issue_115907_two_pods_with_one_address_are_two_endpoints() {
     let mut cluster = Cluster::with_pods(2);
     let shared = cluster.pods[0].addresses.clone();
     cluster.change_pod(1, |pod| pod.addresses = shared);

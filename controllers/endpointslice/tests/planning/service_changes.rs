@@ -92,7 +92,7 @@ fn labels_of_the_service_are_followed() {
 }
 
 #[test]
-fn reserved_labels_of_the_service_are_no_change() {
+fn gap_reserved_labels_of_the_service_are_no_change() {
     let mut cluster = Cluster::with_pods(250);
     cluster.sync();
     let reserved = [(SERVICE_NAME, "evil"), (SLICE_MANAGED_BY, "evil"), (HEADLESS, "evil")];
@@ -196,7 +196,7 @@ fn services_without_selector_and_external_names_are_left_alone() {
 }
 
 #[test]
-fn nothing_is_created_while_the_service_is_being_deleted() {
+fn issue_91287_nothing_is_created_while_the_service_is_being_deleted() {
     // Sizes of the slices, which hold the first Pods; the Pods that are left; slice capacity; writes while the
     // Service is alive and while it is being deleted.
     for (scenario, slices, pods, capacity, alive, dying) in [

@@ -3,6 +3,8 @@ use crate::informer::Store;
 use crate::source::SourceEvent;
 use crate::testing;
 
+mod issues;
+
 fn slice(name: &str, uid: &str, version: &str, generation: i64) -> Slice {
     serde_json::from_value(serde_json::json!({"metadata": {"namespace": "n", "name": name, "uid": uid,
         "resourceVersion": version, "generation": generation}, "addressType": "IPv4"}))

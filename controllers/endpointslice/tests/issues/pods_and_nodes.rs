@@ -1,0 +1,52 @@
+//! Changes of Pods and Nodes that upstream sees late or never.
+
+use fairlead_fake_api::{NODES, PODS, Weather};
+
+use crate::world::{NAMESPACE, SOON, World, put_node};
+
+/// Upstream compares neither phase nor anything else that changes when a Pod fails that never was ready: it stays until
+/// something else happens to the Service. Also 46776: finished Pods of a Job do not pile up.
+#[tokio::test(start_paused = true)]
+async fn gap_phase_only_change_takes_the_endpoint_away() {
+    for phase in ["Failed", "Succeeded"] {
+        let world = World::with_pods(0).await;
+        world.put_pod(0, false);
+        world.until("endpoint that is not ready", SOON, |it| it.published() == ["web-0:-"]).await;
+        world.edit_pod(0, |pod| pod["status"]["phase"] = phase.into());
+        world.until(&format!("end of a {phase} Pod"), SOON, |it| it.published().is_empty()).await;
+    }
+}
+
+/// Also 107927. Upstream looks again with the next sync of the Service, which an error brings about for some minutes
+/// only.
+#[tokio::test(start_paused = true)]
+async fn gap_node_appearing_after_the_pod_makes_it_an_endpoint() {
+    let world = World::new(1, Weather::default()).await;
+    world.put_service("web");
+    world.put_pod(0, true);
+    world.put_pod(1, true);
+    world.edit_pod(1, |pod| pod["spec"]["nodeName"] = "node-2".into());
+    world.until("Pod whose Node exists", SOON, |it| it.published() == ["web-0:r"]).await;
+    // Longer than errors are retried.
+    tokio::time::sleep(std::time::Duration::from_mins(5)).await;
+    put_node(&world.api, "node-2", Some("zone-b"));
+    world.until("other Pod", SOON, |it| it.published() == ["web-0:r", "web-1:r"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn gap_node_zone_change_reaches_the_endpoints() {
+    let world = World::with_pods(2).await;
+    let zones = |it: &World| -> Vec<String> {
+        let slices = it.slices();
+        let endpoints = slices.iter().flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+        endpoints.map(|endpoint| endpoint["zone"].as_str().unwrap_or("-").to_owned()).collect()
+    };
+    assert_eq!(zones(&world), ["zone-a", "zone-a"]);
+    for zone in ["zone-b", "zone-c"] {
+        world.api.edit(&NODES, "", "node-1", |node| {
+            node["metadata"]["labels"]["topology.kubernetes.io/zone"] = zone.into();
+        });
+        world.until(zone, SOON, |it| zones(it) == [zone, zone]).await;
+    }
+    assert!(world.api.get(&PODS, NAMESPACE, "web-0").is_some());
+}
