@@ -2,6 +2,7 @@
 //! are applied to slices in memory through the JSON of their bodies, so that what is sent is what is read back.
 
 mod bad_input;
+mod captured;
 mod first_slices;
 mod foreign_parts;
 mod hint_properties;
