@@ -9,6 +9,7 @@ mod observer;
 mod oracle;
 mod process;
 mod scenarios;
+mod union;
 
 use std::env;
 use std::panic::{self, AssertUnwindSafe};
