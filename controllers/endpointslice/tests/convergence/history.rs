@@ -10,6 +10,8 @@ use crate::observer::{STEADY, STEADY_PODS};
 use crate::process::Process;
 
 pub(crate) const NAMESPACE: &str = "shop";
+/// A namespace with a Service `doomed`, which may be deleted.
+const DOOMED: &str = "mart";
 const STEPS: usize = 35;
 
 /// A seeded history.
@@ -18,6 +20,8 @@ pub(crate) struct History {
     api: FakeApi,
     steps: usize,
     begun: Instant,
+    /// Kinds of which objects are still to be deleted from the namespace, the next one last.
+    namespace_ends: Option<Vec<&'static Kind>>,
     log: Option<Vec<(Instant, String)>>,
 }
 
@@ -26,7 +30,7 @@ impl History {
         let mut rng = fastrand::Rng::with_seed(seed);
         let api = FakeApi::new(seed);
         let api = if rng.bool() { api } else { api.listing_by_pages(rng.usize(1..6)) };
-        Self { rng, api, steps: STEPS, begun: Instant::now(), log: tell.then(Vec::new) }
+        Self { rng, api, steps: STEPS, begun: Instant::now(), namespace_ends: None, log: tell.then(Vec::new) }
     }
 
     pub(crate) fn api(&self) -> &FakeApi {
@@ -70,15 +74,67 @@ impl History {
             pod["status"] = running(&format!("10.1.0.{number}"), "fd01::1", true);
             self.api.put(&PODS, pod);
         }
+        let mut doomed = json!({"metadata": {"namespace": DOOMED, "name": "doomed"}});
+        doomed["spec"] = json!({"type": "ClusterIP", "clusterIP": "10.96.0.8", "ipFamilies": ["IPv4"],
+            "selector": {"app": DOOMED}, "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 8080}]});
+        self.api.put(&SERVICES, doomed);
+        for number in 0..4 {
+            self.doomed_pod(number, true);
+        }
         self.service(0);
         for number in 0..4 {
             self.pod(number);
         }
     }
 
+    fn doomed_pod(&mut self, number: u8, ready: bool) {
+        let name = format!("doomed-{number}");
+        self.tell(|| format!("put {DOOMED}/{name}, {ready}"));
+        let mut pod = json!({"metadata": {"namespace": DOOMED, "name": name, "labels": {"app": DOOMED}},
+            "spec": {"nodeName": "n0", "containers": [{}]}});
+        pod["status"] = running(&format!("10.2.0.{number}"), "fd02::1", ready);
+        self.api.put(&PODS, pod);
+    }
+
+    /// The life of the other namespace, which at some time is deleted. As the namespace controller does it, kind by
+    /// kind: the slices may go before the Service, and cannot be made again.
+    fn other_namespace(&mut self) {
+        match &mut self.namespace_ends {
+            Some(kinds) => {
+                let Some(kind) = kinds.pop() else { return };
+                self.tell(|| format!("delete {} of {DOOMED}", kind.plural));
+                for object in self.api.list(kind) {
+                    if object["metadata"]["namespace"] == DOOMED {
+                        self.api.delete(
+                            kind,
+                            DOOMED,
+                            object["metadata"]["name"].as_str().unwrap_or_default(),
+                        );
+                    }
+                }
+            }
+            None if self.rng.u8(0..3) == 0 => {
+                self.tell(|| format!("{DOOMED} is being deleted"));
+                self.api.terminate_namespace(DOOMED);
+                let mut kinds = vec![&SLICES, &PODS, &SERVICES];
+                self.rng.shuffle(&mut kinds);
+                self.namespace_ends = Some(kinds);
+                self.other_namespace();
+            }
+            None => {
+                let (number, ready) = (self.rng.u8(0..6), self.rng.bool());
+                self.doomed_pod(number, ready);
+            }
+        }
+    }
+
     /// The next thing; false after the last one.
     pub(crate) async fn step(&mut self, process: &mut Process) -> bool {
         if self.steps == 0 {
+            // A namespace that is being deleted is gone in the end.
+            while self.namespace_ends.as_ref().is_some_and(|kinds| !kinds.is_empty()) {
+                self.other_namespace();
+            }
             return false;
         }
         self.steps -= 1;
@@ -110,6 +166,7 @@ impl History {
                 self.tell(|| "compaction".to_owned());
                 self.api.compact();
             }
+            91..94 => self.other_namespace(),
             _ => {
                 let weather = self.weather();
                 self.tell(|| format!("{weather:?}"));
@@ -302,6 +359,7 @@ impl History {
             .api
             .list(&SLICES)
             .iter()
+            .filter(|slice| slice["metadata"]["namespace"] == NAMESPACE)
             .filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] != STEADY)
             .filter_map(|slice| slice["metadata"]["name"].as_str().map(str::to_owned))
             .collect();

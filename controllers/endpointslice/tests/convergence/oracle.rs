@@ -91,7 +91,8 @@ impl World<'_> {
                 }
                 count += 1;
                 // A placeholder is kept whosever it is, as upstream does it.
-                let placeholder = slice["endpoints"].as_array().is_none_or(Vec::is_empty);
+                let is_empty = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
+                let placeholder = is_empty(&slice["endpoints"]) && is_empty(&slice["ports"]);
                 if !placeholder && metadata["ownerReferences"][0]["uid"] != service["metadata"]["uid"] {
                     return Err(format!("{} belongs to another Service", metadata["name"]));
                 }
