@@ -4,10 +4,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # One version for everybody, so that a lint does not change by itself.
 CARGO_DENY_VERSION := 0.20.2
+# What users may still run.
+OLDEST_KUBERNETES := 1.33
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools:
@@ -28,6 +30,10 @@ lab: tools ## Start a control plane to play with; Ctrl-C ends it
 .PHONY: test
 test: tools ## Run all tests, and say how long each part took
 	@hack/test
+
+.PHONY: test-oldest
+test-oldest: tools ## Run the end-to-end tests on the oldest supported Kubernetes
+	@FAIRLEAD_KUBERNETES_VERSION=$(OLDEST_KUBERNETES) hack/test end-to-end
 
 .PHONY: lint
 lint: tools cargo-deny ## Check format, clippy, docs, licences and sources
