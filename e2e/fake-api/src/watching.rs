@@ -253,9 +253,11 @@ impl Watch {
         if self.version < state.store.compacted() && !state.store.after(self.version).is_empty() {
             return Step::Expired;
         }
+        let mut late = None;
         for event in state.store.after(self.version) {
             if event.at + lag > now {
-                return Step::WaitUntil(Some(event.at + lag).into_iter().chain(self.bookmark_due).min());
+                late = Some(event.at + lag);
+                break;
             }
             self.version = event.version;
             if event.kind == self.scope.target.kind
@@ -268,6 +270,6 @@ impl Watch {
             self.bookmark_due = Some(now + BOOKMARK_PERIOD);
             return Step::Say(bookmark(&self.scope, self.version, false));
         }
-        Step::WaitUntil(self.bookmark_due)
+        Step::WaitUntil(late.into_iter().chain(self.bookmark_due).min())
     }
 }
