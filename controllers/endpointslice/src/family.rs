@@ -13,6 +13,7 @@ use crate::hints::{self, HintState, Mode, Packed};
 use crate::layout::Totals;
 use crate::pack::{Draft, Overflow, pack};
 use crate::placeholder::Placeholder;
+use crate::recycling::{Homes, recycle};
 use crate::scope::Scope;
 
 /// The writes of one family.
@@ -34,6 +35,15 @@ pub(crate) struct Placement {
     pub(crate) endpoints: usize,
     /// The slice; `None`: a new one.
     pub(crate) slice: Option<Istr>,
+}
+
+/// What the steps of a family's plan have in common.
+struct Setting<'s> {
+    context: &'s Context<'s>,
+    envelope: &'s Arc<Envelope>,
+    /// Sums over the slices that are not looked at.
+    rest: &'s Totals,
+    homes: Homes<'s>,
 }
 
 impl FamilyPlan {
@@ -66,13 +76,16 @@ impl FamilyPlan {
         }
         let sets: Vec<_> = desired.groups.iter().map(|group| WantedSet::new(group, family, scope)).collect();
         let mut unchanged = Vec::new();
+        // Nobody listens on these ports any more. In the order of the names, not in that of the table.
+        let abandoned: Vec<_> =
+            owned.iter().copied().filter(|slice| !desired.has_group(&slice.ports)).collect();
+        let homes = Homes::new(&abandoned);
+        let setting = Setting { context: &facts.context, envelope, rest, homes };
         for (group, set) in desired.groups.iter().zip(&sets) {
             let of_ports = by_ports.remove(&group.ports).unwrap_or_default();
-            unchanged.extend(plan.pack_group(facts, rest, group, set, envelope, &of_ports));
+            unchanged.extend(plan.pack_group(&setting, group, set, &of_ports));
         }
-        // Nobody listens on these ports any more. In the order of the names, not in that of the table.
-        let abandoned = owned.into_iter().filter(|slice| by_ports.contains_key(&slice.ports));
-        plan.deletes.extend(abandoned.cloned());
+        plan.deletes.extend(abandoned.into_iter().cloned());
 
         let all = existing.len() + rest.slices;
         match Placeholder::needed(all, &plan.deletes, plan.creates.len(), &envelope.labels) {
@@ -85,8 +98,10 @@ impl FamilyPlan {
                 endpoints: Vec::new(),
             }),
         }
-        let hints = plan.set_hints(facts, rest, envelope, &unchanged);
-        plan.recycle(|doomed| is_owned(doomed, service));
+        let hints = plan.set_hints(&setting, &unchanged);
+        let is_usable = |doomed: &Slice| is_owned(doomed, service);
+        let recycled = recycle(&mut plan.creates, &mut plan.deletes, &setting.homes, is_usable);
+        plan.updates.extend(recycled);
         if service.terminating {
             plan.creates.clear();
         }
@@ -104,16 +119,15 @@ impl FamilyPlan {
     /// Adds the writes of one set of ports, and returns the slices that need none.
     fn pack_group<'p>(
         &mut self,
-        facts: &Facts<'_>,
-        rest: &Totals,
+        setting: &Setting<'_>,
         group: &PortGroup<'_>,
         set: &'p WantedSet<'_>,
-        envelope: &Arc<Envelope>,
         existing: &[&'p Arc<Slice>],
     ) -> Vec<Draft<'p>> {
         let family = self.counts.family;
-        let capacity = facts.context.max_endpoints_per_slice;
-        let packing = pack(existing, set, &facts.context.service.labels, capacity);
+        let Setting { context, envelope, rest, homes } = setting;
+        let capacity = context.max_endpoints_per_slice;
+        let packing = pack(existing, set, &context.service.labels, capacity, homes);
         self.placements.extend(packing.overflow.map(|Overflow { endpoints, slice }| Placement {
             family,
             ports: group.ports.clone(),
@@ -139,18 +153,13 @@ impl FamilyPlan {
     }
 
     /// Hints the endpoints that are written, and adds the updates of slices that are written only for their hints.
-    fn set_hints(
-        &mut self,
-        facts: &Facts<'_>,
-        rest: &Totals,
-        envelope: &Arc<Envelope>,
-        unchanged: &[Draft<'_>],
-    ) -> Option<HintState> {
+    fn set_hints(&mut self, setting: &Setting<'_>, unchanged: &[Draft<'_>]) -> Option<HintState> {
+        let Setting { context, envelope, rest, .. } = setting;
         let family = self.counts.family;
         let written = self.creates.iter_mut().chain(self.updates.iter_mut().map(|(_, desired)| desired));
         let packed = Packed(written.map(|desired| desired.endpoints.as_mut_slice()).collect());
         let current: Vec<&Slice> = unchanged.iter().map(|draft| draft.slice.as_ref()).collect();
-        let Context { service, node_table, .. } = facts.context;
+        let Context { service, node_table, .. } = context;
         let (rewrites, state) = hints::assign(Mode::of(service), node_table, packed, &current, &rest.hints)?;
         for rewrite in rewrites {
             let draft = &unchanged[rewrite.slice];
@@ -163,19 +172,6 @@ impl FamilyPlan {
             self.updates.push((Arc::clone(draft.slice), desired));
         }
         Some(state)
-    }
-
-    /// Turns creates into updates of slices that would otherwise be deleted: one write in place of two.
-    fn recycle(&mut self, is_usable: impl Fn(&Slice) -> bool) {
-        for doomed in std::mem::take(&mut self.deletes) {
-            if is_usable(&doomed)
-                && let Some(desired) = self.creates.pop()
-            {
-                self.updates.push((doomed, desired));
-            } else {
-                self.deletes.push(doomed);
-            }
-        }
     }
 
     pub(crate) fn into_actions(self) -> impl Iterator<Item = Action> {

@@ -34,6 +34,7 @@ mod metrics;
 mod pack;
 mod placeholder;
 mod plan;
+mod recycling;
 mod scope;
 
 pub use action::{Action, DesiredEndpoint, DesiredSlice, Envelope, Written};

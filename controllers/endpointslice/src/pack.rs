@@ -13,6 +13,7 @@ use fairlead_objects::{Hints, Istr, Labels, Slice};
 use crate::action::DesiredEndpoint;
 use crate::desired::{Wanted, WantedSet};
 use crate::identity::{is_same, needs_rewrite, pod_of};
+use crate::recycling::Homes;
 
 /// What becomes of the slices of one family and one set of ports. No endpoint has hints yet.
 #[derive(Default)]
@@ -86,12 +87,14 @@ impl<'p> Draft<'p> {
 }
 
 /// Distributes the wanted endpoints over the `existing` slices of their family and ports and over new ones of
-/// at most `capacity` endpoints. `labels` are those of the Service.
+/// at most `capacity` endpoints. `labels` are those of the Service. New endpoints are taken in the order of their
+/// `homes`, and within these by name.
 pub(crate) fn pack<'p>(
     existing: &[&'p Arc<Slice>],
     set: &'p WantedSet<'_>,
     labels: &Labels,
     capacity: NonZeroUsize,
+    homes: &Homes<'_>,
 ) -> Packing<'p> {
     let capacity = capacity.get();
     let mut packing = Packing::default();
@@ -111,7 +114,10 @@ pub(crate) fn pack<'p>(
 
     let mut new: Vec<_> =
         set.wanted.iter().zip(&placed).filter(|(_, placed)| !**placed).map(|(wanted, _)| wanted).collect();
-    new.sort_unstable_by(|a, b| a.candidate.pod.key.name.cmp(&b.candidate.pod.key.name));
+    new.sort_unstable_by_key(|wanted| {
+        let pod = &wanted.candidate.pod.key.name;
+        (homes.of(pod), pod)
+    });
     packing.added = new.len();
     let mut new = new.into_iter();
 

@@ -191,6 +191,31 @@ proptest! {
         }
     }
 
+    /// When the ports change, every slice is rewritten, and each endpoint moves to other ports.
+    #[test]
+    fn endpoints_are_never_absent_while_the_ports_of_their_service_change(
+        pods in 1..60_usize, capacity in 1..20_usize, gone in prop::collection::vec(any::<Index>(), 0..20),
+    ) {
+        let mut cluster = Cluster::with_pods(pods);
+        cluster.capacity = capacity;
+        cluster.sync();
+        // Slices with room in them.
+        for index in gone {
+            if cluster.pods.len() > 1 {
+                cluster.pods.remove(index.index(cluster.pods.len()));
+            }
+        }
+        cluster.sync();
+        let before: BTreeSet<_> = published(&cluster, Family::V4).into_iter().collect();
+        cluster.service.ports = vec![testing::service_port("http", TargetPort::Number(9090))];
+        for action in cluster.plan().actions {
+            cluster.apply(Plan { actions: vec![action], ..Plan::default() });
+            let now: BTreeSet<_> = published(&cluster, Family::V4).into_iter().collect();
+            prop_assert_eq!(&now, &before);
+        }
+        prop_assert_eq!(cluster.sync(), NOTHING);
+    }
+
     #[test]
     fn the_order_of_the_input_makes_no_difference(
         state in state(),
