@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::control_plane::{API_PORT, api_ready, get, ready};
 use crate::error::{Context, Result};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Writes};
 use crate::process::Process;
 
 /// One kube-apiserver of a lab. All of them serve the same etcd.
@@ -63,6 +63,14 @@ impl ApiServer {
     pub async fn metrics(&self) -> Result<Metrics> {
         let text = self.client.request_text(get("/metrics")?).await;
         Ok(Metrics::parse(&text.context(|| format!("reading the metrics of {}", self.process.name()))?))
+    }
+
+    /// How often it was asked to write since it started; see [`crate::Lab::writes`] for all of them together.
+    ///
+    /// # Errors
+    /// [`crate::Error::Api`] when it does not answer.
+    pub async fn writes(&self) -> Result<Writes> {
+        Ok(Writes::of(&self.metrics().await?))
     }
 }
 

@@ -362,7 +362,7 @@ impl Lab {
     pub async fn writes(&self) -> Result<Writes> {
         let mut writes = Writes::default();
         for server in self.api_servers() {
-            writes.add(&Writes::of(&server.metrics().await?));
+            writes.add(&server.writes().await?);
         }
         Ok(writes)
     }
