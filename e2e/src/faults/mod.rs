@@ -84,7 +84,8 @@ impl Faults {
         self.inner.proxy.rules.lock().times(fault, requests, times);
     }
 
-    /// All faults of a weather with its percentages, on top of what is.
+    /// All faults of a weather with its percentages, on top of what is. A watch that is open throws its dice at its next
+    /// event.
     pub fn weather(&self, weather: &Weather, requests: &Requests) {
         self.inner.proxy.rules.lock().weather(weather, requests);
     }

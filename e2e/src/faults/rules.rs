@@ -42,7 +42,7 @@ pub enum Fault {
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_LAG: Duration = Duration::from_secs(2);
 /// How long a watch that will be cut or fall silent works.
-const LONGEST_GRACE: Duration = Duration::from_secs(5);
+const LONGEST_GRACE: Duration = Duration::from_secs(2);
 
 impl Fault {
     fn befalls(self, asked: &Asked) -> bool {
@@ -72,6 +72,8 @@ struct Rule {
 /// What becomes of a request.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Fate {
+    /// The version of the rules that it comes from.
+    pub(crate) rules: u64,
     pub(crate) delay: Option<Duration>,
     pub(crate) verdict: Verdict,
     /// How late a watch's events come.
@@ -93,21 +95,25 @@ pub(crate) enum Verdict {
 /// All rules of one layer, and what came of them.
 pub(crate) struct Rules {
     rules: Vec<Rule>,
+    /// Grows with every change of the rules.
+    version: u64,
     dice: Dice,
     made: BTreeMap<Fault, u64>,
 }
 
 impl Rules {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { rules: Vec::new(), dice: Dice::new(seed), made: BTreeMap::new() }
+        Self { rules: Vec::new(), version: 0, dice: Dice::new(seed), made: BTreeMap::new() }
     }
 
     pub(crate) fn clear(&mut self) {
         self.rules.clear();
+        self.version += 1;
     }
 
     pub(crate) fn often(&mut self, fault: Fault, requests: Requests, percent: u8) {
         self.rules.push(Rule { fault, requests, chance: Chance::Percent(percent) });
+        self.version += 1;
     }
 
     pub(crate) fn times(&mut self, fault: Fault, requests: Requests, times: u32) {
@@ -136,6 +142,10 @@ impl Rules {
         }
     }
 
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     pub(crate) fn count(&mut self, fault: Fault) {
         *self.made.entry(fault).or_default() += 1;
     }
@@ -147,7 +157,7 @@ impl Rules {
     /// Decides about a request. The same sequence of requests of one kind has the same fates, whatever else happens.
     pub(crate) fn decide(&mut self, asked: &Asked) -> Fate {
         let mut rng = self.dice.roll(&asked.identity());
-        let mut fate = Fate::default();
+        let mut fate = Fate { rules: self.version, ..Fate::default() };
         for rule in &mut self.rules {
             if !rule.fault.befalls(asked) || !rule.requests.contain(asked) {
                 continue;
@@ -182,6 +192,23 @@ impl Rules {
                 Fault::LostAnswer if by_dice && rng.u8(0..4) == 0 => fate.verdict = Verdict::AnswerHangs,
                 Fault::LostAnswer => fate.verdict = Verdict::AnswerBreaks,
                 refusal => fate.verdict = Verdict::Refused(refusal),
+            }
+        }
+        fate
+    }
+
+    /// What rules that came later do to a watch that is open: what happens by chance.
+    pub(crate) fn of_open_watch(&mut self, asked: &Asked) -> Fate {
+        let mut rng = self.dice.roll(&asked.identity());
+        let mut fate = Fate { rules: self.version, ..Fate::default() };
+        for rule in self.rules.iter().filter(|rule| rule.requests.contain(asked)) {
+            let Chance::Percent(percent) = rule.chance else { continue };
+            match rule.fault {
+                Fault::Lag if rng.u8(0..100) < percent => fate.lag = Some(up_to(&mut rng, LONGEST_LAG)),
+                Fault::Expired | Fault::Cut | Fault::Silence if rng.u8(0..100) < percent => {
+                    fate.end.get_or_insert((up_to(&mut rng, LONGEST_GRACE), rule.fault));
+                }
+                _ => {}
             }
         }
         fate

@@ -29,7 +29,8 @@ struct Watch {
     proxy: Arc<Proxy>,
     asked: Asked,
     calm: watch::Receiver<u64>,
-    rough: bool,
+    /// The rules that its fate comes from; none after a calm.
+    rules: Option<u64>,
     upstream: kube::client::Body,
     /// How the API server ended it.
     ended: Option<io::Result<()>>,
@@ -57,23 +58,20 @@ pub(crate) fn pass_on(
     calm: watch::Receiver<u64>,
     upstream: kube::client::Body,
 ) -> AnswerBody {
-    let now = Instant::now();
-    if fate.lag.is_some() {
-        proxy.count(Fault::Lag);
-    }
-    let watch = Watch {
+    let mut watch = Watch {
         proxy,
         asked,
         calm,
-        rough: true,
+        rules: Some(fate.rules),
         upstream,
         ended: None,
         rest: Vec::new(),
         lines: VecDeque::new(),
-        lag: fate.lag.unwrap_or_default(),
-        end: fate.end.map(|(after, fault)| (now + after, fault)),
+        lag: Duration::ZERO,
+        end: None,
         last: Last::Open,
     };
+    watch.meet(fate);
     let frames = futures::stream::unfold(watch, |mut watch| async {
         let piece = watch.next().await?;
         Some((piece.map(Frame::data), watch))
@@ -82,6 +80,33 @@ pub(crate) fn pass_on(
 }
 
 impl Watch {
+    fn meet(&mut self, fate: &Fate) {
+        self.rules = Some(fate.rules);
+        self.lag = fate.lag.unwrap_or_default();
+        self.end = fate.end.map(|(after, fault)| (Instant::now() + after, fault));
+        if fate.lag.is_some() {
+            self.proxy.count(Fault::Lag);
+        }
+    }
+
+    /// A watch that is open meets new rules at its next event.
+    fn meet_new_rules(&mut self) {
+        let fate = {
+            let mut rules = self.proxy.rules.lock();
+            if self.rules == Some(rules.version()) {
+                return;
+            }
+            rules.of_open_watch(&self.asked)
+        };
+        self.meet(&fate);
+    }
+
+    fn calm_down(&mut self) {
+        (self.rules, self.lag, self.end) = (None, Duration::ZERO, None);
+        let now = Instant::now();
+        self.lines.iter_mut().for_each(|(due, _)| *due = now);
+    }
+
     /// The next piece of the body. `None`: it ends in good order.
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         match self.last {
@@ -94,7 +119,7 @@ impl Watch {
         }
         loop {
             let due = self.lines.front().map(|(due, _)| *due);
-            if due.is_some_and(|due| due <= Instant::now() || !self.rough) {
+            if due.is_some_and(|due| due <= Instant::now()) {
                 let (_, line) = self.lines.pop_front()?;
                 return self.deliver(line).await;
             }
@@ -108,7 +133,7 @@ impl Watch {
                 frame = self.upstream.frame(), if self.ended.is_none() => self.take(frame),
                 () = until(due), if due.is_some() => {}
                 // The sender lives as long as the proxy.
-                _ = self.calm.changed(), if self.rough => self.rough = false,
+                _ = self.calm.changed() => self.calm_down(),
             }
         }
     }
@@ -118,6 +143,7 @@ impl Watch {
             None => self.ended = Some(Ok(())),
             Some(Err(error)) => self.ended = Some(Err(io::Error::other(error))),
             Some(Ok(frame)) => {
+                self.meet_new_rules();
                 let due = Instant::now() + self.lag;
                 self.rest.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
                 while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
@@ -129,7 +155,7 @@ impl Watch {
     }
 
     async fn deliver(&mut self, line: Bytes) -> Option<io::Result<Bytes>> {
-        let by_dice = self.end.filter(|(at, _)| self.rough && *at <= Instant::now()).map(|(_, fault)| fault);
+        let by_dice = self.end.filter(|(at, _)| *at <= Instant::now()).map(|(_, fault)| fault);
         let fault = by_dice.or_else(|| self.proxy.rules.lock().at_event(&self.asked));
         if let Some(fault) = fault {
             self.proxy.count(fault);

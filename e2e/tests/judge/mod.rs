@@ -2,6 +2,8 @@
 //!
 //! The judges are those of the convergence test on the fake API server: they look at a copy of the real objects.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::time::Duration;
 
 use fairlead_fake_api::{FakeApi, Kind, NODES, PODS, SERVICES, SLICES};
