@@ -29,6 +29,12 @@ lab: tools ## Start a control plane to play with; Ctrl-C ends it
 test: tools ## Run all tests, and say how long each part took
 	@hack/test
 
+MINUTES ?= 10
+
+.PHONY: weather
+weather: tools ## Run the manager in the worst weather, MINUTES=10, and say what it cost
+	MINUTES=$(MINUTES) cargo test --workspace --test convergence_real worst_weather -- --ignored --nocapture
+
 .PHONY: lint
 lint: tools cargo-deny ## Check format, clippy, docs, licences and sources
 	cargo fmt --all --check

@@ -62,6 +62,19 @@ impl Cluster {
         Ok(kills)
     }
 
+    /// Weather in which most writes fail, and the manager lives.
+    pub(crate) fn last_weather(&self) {
+        let last = Weather {
+            conflict: 30,
+            error: 20,
+            unavailable: 10,
+            lost_answer: 30,
+            throttle: 1,
+            ..Weather::WORST
+        };
+        self.faults.weather(&last, &Requests::all());
+    }
+
     /// Ends the faults, and waits until the slices of all namespaces are right. Returns what is wrong where.
     pub(crate) async fn settle(
         &self,
@@ -144,7 +157,7 @@ fn some_weather(rng: &mut fastrand::Rng) -> Weather {
     let mut some = |percent: u8| if rng.u8(0..4) == 0 { percent } else { 0 };
     let few = Weather {
         conflict: some(50),
-        throttle: some(20),
+        throttle: some(5),
         error: some(50),
         unavailable: some(40),
         lost_answer: some(60),
@@ -156,7 +169,8 @@ fn some_weather(rng: &mut fastrand::Rng) -> Weather {
         stale_list: 0,
         compaction: some(50),
     };
-    [Weather::WORST, few, few][rng.usize(0..3)]
+    // Each answer that asks for patience stops all writes for a second: with many of them nothing else would happen.
+    [Weather { throttle: 1, ..Weather::WORST }, few, few][rng.usize(0..3)]
 }
 
 /// The faults that can happen here by chance.

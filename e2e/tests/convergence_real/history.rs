@@ -94,8 +94,31 @@ impl<'a> History<'a> {
     }
 
     /// Nodes that are gone come back: a controller may let the Pods of a Node that is gone serve for a minute.
-    pub(crate) async fn end(&mut self) -> Result<()> {
+    pub(crate) async fn settle_nodes(&mut self) -> Result<()> {
         self.all_nodes().await
+    }
+
+    /// Changes at once and without Nodes, which would make everybody look at everything again.
+    pub(crate) async fn last_changes(&mut self, changes: usize) -> Result<()> {
+        for _ in 0..changes {
+            self.steps += 1;
+            if self.rng.u8(0..4) == 0 {
+                self.change_service().await?;
+            } else {
+                let number = self.rng.u8(0..8);
+                tolerate(self.live(number).await)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The very last: what others do to slices, after which no Pod or Service changes.
+    pub(crate) async fn last_meddling(&mut self, times: usize) -> Result<()> {
+        for _ in 0..times {
+            self.steps += 1;
+            self.meddle().await?;
+        }
+        Ok(())
     }
 
     fn tell(&mut self, what: impl Into<String>) {

@@ -26,7 +26,12 @@ use judge::process;
 const SEEDS: u64 = 20;
 /// Histories that share a lab, a manager and its weather, each in a namespace of its own.
 const BATCH: u64 = 20;
-const STEPS: usize = 100;
+const STEPS: usize = 60;
+/// Changes of Services and Pods at the end, and then of slices: nothing but a second attempt can put them right.
+const LAST_CHANGES: usize = 10;
+const LAST_MEDDLING: usize = 3;
+/// How long the last weather goes on after each: attempts are to fail in it.
+const LAST_SPELL: Duration = Duration::from_millis(1500);
 /// Within this time after the last fault everything must be right.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -62,7 +67,7 @@ async fn live(cluster: &Cluster, seed: u64) -> Result<History<'_>> {
         history.pause().await;
         history.step().await?;
     }
-    history.end().await?;
+    history.settle_nodes().await?;
     Ok(history)
 }
 
@@ -84,7 +89,12 @@ async fn run(seeds: &[u64], tell: bool) -> Result<BTreeMap<u64, String>> {
         over.send_replace(true);
         histories
     };
-    let (histories, kills) = futures::try_join!(histories, cluster.rough_weather(weather, weather_over))?;
+    let (mut histories, kills) = futures::try_join!(histories, cluster.rough_weather(weather, weather_over))?;
+    cluster.last_weather();
+    futures::future::try_join_all(histories.iter_mut().map(|it| it.last_changes(LAST_CHANGES))).await?;
+    tokio::time::sleep(LAST_SPELL).await;
+    futures::future::try_join_all(histories.iter_mut().map(|it| it.last_meddling(LAST_MEDDLING))).await?;
+    tokio::time::sleep(LAST_SPELL).await;
     let lived = lap();
     let namespaces: Vec<_> = histories.iter().map(|history| history.namespace().to_owned()).collect();
     let mut wrong = cluster.settle(&namespaces, PATIENCE).await?;
