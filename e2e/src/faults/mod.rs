@@ -90,17 +90,12 @@ impl Faults {
         self.inner.proxy.rules.lock().weather(weather, requests);
     }
 
-    /// Forgets the rules, but leaves what they have begun: silent watches stay silent.
-    pub fn forget_rules(&self) {
-        self.inner.proxy.rules.lock().clear();
-    }
-
     /// Ends all faults: no rules, late events come at once, and what hangs or is silent breaks.
     ///
     /// # Errors
     /// [`Error::Io`] when the layer was down and its port cannot be had again.
     pub fn calm(&self) -> Result<()> {
-        self.forget_rules();
+        self.inner.proxy.rules.lock().clear();
         self.inner.proxy.calm.send_modify(|count| *count += 1);
         self.set_down(false)
     }

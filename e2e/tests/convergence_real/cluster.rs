@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ListParams};
-use lab::{Fault, Faults, Lab, Manager, Requests, Result, Weather};
+use lab::{Faults, Lab, Manager, Requests, Result, Weather};
 use tokio::sync::watch;
 
 use crate::judge::{capacity_flag, judge, writes_at_rest};
@@ -172,20 +172,3 @@ fn some_weather(rng: &mut fastrand::Rng) -> Weather {
     // Each answer that asks for patience stops all writes for a second: with many of them nothing else would happen.
     [Weather { throttle: 1, ..Weather::WORST }, few, few][rng.usize(0..3)]
 }
-
-/// The faults that can happen here by chance.
-pub(crate) const BY_CHANCE: [Fault; 13] = [
-    Fault::Delay,
-    Fault::Hang,
-    Fault::Conflict,
-    Fault::Throttle,
-    Fault::Error,
-    Fault::Unavailable,
-    Fault::LostAnswer,
-    Fault::Gone,
-    Fault::Expired,
-    Fault::Cut,
-    Fault::Silence,
-    Fault::Lag,
-    Fault::Down,
-];

@@ -9,10 +9,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lab::{Error, Requests, Result, Weather};
+use lab::{Error, Fault, Requests, Result, Weather};
 use serde_json::{Map, json};
 
-use crate::cluster::{BY_CHANCE, Cluster};
+use crate::cluster::Cluster;
 use crate::history::History;
 use crate::number;
 
@@ -28,6 +28,23 @@ const OUTAGES: Duration = Duration::from_secs(20);
 const OUTAGE: Duration = Duration::from_secs(2);
 /// Nobody ends the silence of a watch but the manager itself: calm breaks it. Backoffs of half a minute remain.
 const PATIENCE: Duration = Duration::from_mins(3);
+
+/// What happens in it.
+const BY_CHANCE: [Fault; 13] = [
+    Fault::Delay,
+    Fault::Hang,
+    Fault::Conflict,
+    Fault::Throttle,
+    Fault::Error,
+    Fault::Unavailable,
+    Fault::LostAnswer,
+    Fault::Gone,
+    Fault::Expired,
+    Fault::Cut,
+    Fault::Silence,
+    Fault::Lag,
+    Fault::Down,
+];
 
 #[tokio::test]
 #[ignore = "takes ten minutes: make weather"]
