@@ -87,21 +87,26 @@ impl Cluster {
         let mut wrong: BTreeMap<String, String> =
             namespaces.iter().map(|it| (it.clone(), "not looked at".to_owned())).collect();
         while !wrong.is_empty() && begun.elapsed() < patience {
-            self.lab.check()?;
-            let rest: Vec<_> = wrong.keys().cloned().collect();
-            for namespace in rest {
-                match judge(&self.lab, &namespace).await {
-                    Ok(()) => wrong.remove(&namespace),
-                    Err(reason) => wrong.insert(namespace, reason.to_string()),
-                };
+            wrong = self.look(wrong.keys()).await?;
+        }
+        Ok(wrong)
+    }
+
+    /// What the judges say at this moment.
+    async fn look(&self, namespaces: impl Iterator<Item = &String>) -> Result<BTreeMap<String, String>> {
+        self.lab.check()?;
+        let mut wrong = BTreeMap::new();
+        for namespace in namespaces {
+            if let Err(reason) = judge(&self.lab, namespace).await {
+                wrong.insert(namespace.clone(), reason.to_string());
             }
         }
         Ok(wrong)
     }
 
-    /// What is written although everything is right: while nothing happens, and when the manager starts anew.
+    /// What is written although everything is right, while nothing happens and when the manager starts anew; and
+    /// what is wrong at the end.
     pub(crate) async fn needless_writes(&self, namespaces: &[String]) -> Result<BTreeMap<String, String>> {
-        let mut found = BTreeMap::new();
         let versions = self.slices().await?;
         let at_rest = writes_at_rest(&self.lab, &self.manager).await?;
         self.manager.kill().await?;
@@ -112,6 +117,7 @@ impl Cluster {
         // A number of Services is far below 2^52.
         #[expect(clippy::cast_precision_loss)]
         let anew = writes_of(&self.lab, &self.manager, &before, services as f64).await?;
+        let mut found = self.look(namespaces.iter()).await?;
         if at_rest + anew > 0 {
             let now = self.slices().await?;
             for namespace in namespaces {
