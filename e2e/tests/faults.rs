@@ -15,7 +15,7 @@ use judge::{all_right, capacity_flag, process, writes_at_rest};
 use support::{CONTROLLER, PATIENCE, endpoints, objects_only, service, slices, slices_until};
 
 /// A write that is not answered is given up after half a minute.
-const LONG: Duration = Duration::from_secs(90);
+const LONG: Duration = Duration::from_mins(3);
 
 /// A Service with Pods, and a manager behind faults.
 struct Drill {

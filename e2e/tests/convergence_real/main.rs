@@ -33,7 +33,7 @@ const LAST_MEDDLING: usize = 3;
 /// How long the last weather goes on after each: attempts are to fail in it.
 const LAST_SPELL: Duration = Duration::from_millis(1500);
 /// Within this time after the last fault everything must be right.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) fn number(name: &str) -> Option<u64> {
     env::var(name).ok().and_then(|text| text.parse().ok())

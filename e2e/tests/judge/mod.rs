@@ -23,8 +23,8 @@ pub(crate) mod process {
 
 /// How long nothing may be written for it to count as quiet: several times what a manager needs that is at work.
 const QUIET: Duration = Duration::from_secs(2);
-/// Longer than a manager is busy with what it still has to do.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Much longer than a manager is busy with what it still has to do: a machine may stand still for a minute.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The flag with which the judges expect a manager to run.
 pub(crate) fn capacity_flag() -> String {
