@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::request::{Asked, Requests, Verb};
-use super::rules::{Fault, Rules, Verdict};
+use super::rules::{Fate, Fault, Rules, Verdict};
 use super::watching;
 
 /// What the connections of one layer share.
@@ -72,10 +72,13 @@ impl Proxy {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Answer> {
         let asked = Asked::of(&request);
         let mut calm = self.calm.subscribe();
-        let fate = self.rules.lock().decide(&asked);
+        let mut fate = self.rules.lock().decide(&asked);
         if let Some(delay) = fate.delay {
             self.count(Fault::Delay);
-            let _ = tokio::time::timeout(delay, calm.changed()).await;
+            if tokio::time::timeout(delay, calm.changed()).await.is_ok() {
+                // All faults are over, also those that were still to come.
+                fate = Fate::default();
+            }
         }
         match fate.verdict {
             Verdict::Hangs => {
