@@ -35,6 +35,12 @@ test: tools ## Run all tests, and say how long each part took
 test-oldest: tools ## Run the end-to-end tests on the oldest supported Kubernetes
 	@FAIRLEAD_KUBERNETES_VERSION=$(OLDEST_KUBERNETES) hack/test end-to-end
 
+MINUTES ?= 10
+
+.PHONY: weather
+weather: tools ## Run the manager in the worst weather, MINUTES=10, and say what it cost
+	MINUTES=$(MINUTES) cargo test --workspace --test convergence_real worst_weather -- --ignored --nocapture
+
 .PHONY: lint
 lint: tools cargo-deny ## Check format, clippy, docs, licences and sources
 	cargo fmt --all --check

@@ -64,8 +64,7 @@ impl Body {
         // One socket for both families.
         let address = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
         let listener = self.host.run(|| std::net::TcpListener::bind(address))?.context(what)?;
-        listener.set_nonblocking(true).context(what)?;
-        let server = site.serve(listener, pod.into(), http::serve_pod).context(what)?;
+        let server = site.serve(listener, |listener| http::serve_pod(pod.into(), listener)).context(what)?;
         self.servers.push(server.ok_or_else(|| Error::Invalid(format!("{}: the lab has ended", what())))?);
         Ok(())
     }

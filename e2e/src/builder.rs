@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::control_plane::{ControlPlane, Start, api_ready, ready, subfolder};
+use crate::api_server::{ApiServer, Endpoint};
+use crate::control_plane::{ControlPlane, Start, ready, subfolder};
 use crate::error::{Context, Error, Result};
 use crate::host::Host;
 use crate::kubeconfig::{self, Identity, Writer};
@@ -38,6 +39,7 @@ pub struct LabBuilder {
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) nodes: u8,
+    pub(crate) api_servers: u8,
     pub(crate) zones: Vec<String>,
     pub(crate) families: Families,
     pub(crate) proxy: ProxyMode,
@@ -52,6 +54,7 @@ impl Default for Options {
         let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         Self {
             nodes: 3,
+            api_servers: 1,
             zones: own(&["zone-a", "zone-b", "zone-c"]),
             families: Families::Dual,
             proxy: ProxyMode::default(),
@@ -75,6 +78,13 @@ impl LabBuilder {
     /// Number of nodes with a host each, 3 by default, 100 at most. See also [`Lab::paper_node`].
     pub fn nodes(mut self, count: u8) -> Self {
         self.options.nodes = count;
+        self
+    }
+
+    /// Number of API servers on the one etcd, 1 by default, 9 at most. Everybody talks to the first one who is not
+    /// told otherwise: see [`Lab::api_servers`].
+    pub fn api_servers(mut self, count: u8) -> Self {
+        self.options.api_servers = count;
         self
     }
 
@@ -143,6 +153,9 @@ impl LabBuilder {
                 network::MAX_NODES
             )));
         }
+        if !(1..=9).contains(&options.api_servers) {
+            return Err(Error::Invalid(format!("{} API servers: 1 to 9 are possible", options.api_servers)));
+        }
         options.proxy.check_tools()?;
         let site = Site::reserve()?;
 
@@ -165,15 +178,29 @@ impl LabBuilder {
         let (network, options) = network;
 
         let (_, management) = network::management(site.number());
-        let server = format!("https://{management}:{}", crate::control_plane::API_PORT);
-        let kubeconfigs = Writer::new(subfolder(&site, "kubeconfigs"), server)?;
+        let url = |index: u8| format!("https://{management}:{}", ApiServer::port(index));
+        let kubeconfigs = Writer::new(subfolder(&site, "kubeconfigs"), url(0))?;
         let admin = kubeconfigs.write(&Identity::Admin, &pki, None).await?;
         let api = kubeconfig::client(&admin).await?;
 
         let start = Start { site: &site, host: &network.control_plane, pki: &pki, options: &options };
         let etcd = start.etcd().await?;
-        let api_server = start.api_server()?;
-        ready(&api_server, async || api_ready(&api).await).await?;
+        let mut api_servers = Vec::new();
+        for index in 0..options.api_servers {
+            let process = start.api_server(index)?;
+            let client = if index == 0 {
+                api.clone()
+            } else {
+                let name = format!("server-{}", index + 1);
+                let endpoint = Endpoint { name, url: url(index), certificates: true };
+                let admin = kubeconfigs.write_to(&endpoint, &Identity::Admin, &pki, None).await?;
+                kubeconfig::client(&admin).await?
+            };
+            let server = ApiServer::new(index, url(index), process, client);
+            // One after the other: the first one fills etcd.
+            server.wait_ready().await?;
+            api_servers.push(server);
+        }
         let controller_manager = start.controller_manager(&kubeconfigs).await?;
 
         let mut nodes = network.nodes;
@@ -191,7 +218,7 @@ impl LabBuilder {
                 .await?;
         }
 
-        let control_plane = ControlPlane { etcd, api_server, controller_manager };
+        let control_plane = ControlPlane { etcd, api_servers, controller_manager };
         let shared = Shared {
             families: options.families,
             site,

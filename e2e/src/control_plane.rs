@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::api_server::ApiServer;
 use crate::binaries;
 use crate::builder::Options;
 use crate::error::{Context, Result};
@@ -15,9 +16,9 @@ use crate::process::Process;
 use crate::site::Site;
 use crate::wait::{Stop, wait_or_stop};
 
-/// Port of the API server.
+/// Port of the first API server; further ones follow.
 pub(crate) const API_PORT: u16 = 6443;
-const ETCD_PORT: u16 = 2379;
+pub(crate) const ETCD_PORT: u16 = 2379;
 /// Longer than any of them takes on a machine that is busy with builds.
 pub(crate) const START_LIMIT: Duration = Duration::from_mins(2);
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -25,7 +26,8 @@ const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// The processes of the control plane.
 pub(crate) struct ControlPlane {
     pub(crate) etcd: Process,
-    pub(crate) api_server: Process,
+    /// All on the same etcd; at least one.
+    pub(crate) api_servers: Vec<ApiServer>,
     pub(crate) controller_manager: Process,
 }
 
@@ -60,13 +62,14 @@ impl Start<'_> {
         Ok(etcd)
     }
 
-    /// kube-apiserver, started; it needs a second or two until it is ready.
-    pub(crate) fn api_server(&self) -> Result<Process> {
+    /// kube-apiserver, started; it needs a second or two until it is ready. All but the first leave the `kubernetes`
+    /// Service alone: they have its address, but not its port.
+    pub(crate) fn api_server(&self, index: u8) -> Result<Process> {
         let binary = binaries::kubernetes("kube-apiserver")?;
         let file = |name: &str| self.pki.path(name).display().to_string();
         let mut args = vec![
             format!("--etcd-servers=http://127.0.0.1:{ETCD_PORT}"),
-            format!("--secure-port={API_PORT}"),
+            format!("--secure-port={}", ApiServer::port(index)),
             format!("--advertise-address={}", self.host.ipv4()),
             format!("--tls-cert-file={}", file("apiserver.crt")),
             format!("--tls-private-key-file={}", file("apiserver.key")),
@@ -82,8 +85,14 @@ impl Start<'_> {
             "--allow-privileged=true".to_owned(),
             "--profiling=false".to_owned(),
         ];
+        let name = if index == 0 {
+            "kube-apiserver".to_owned()
+        } else {
+            args.push("--endpoint-reconciler-type=none".to_owned());
+            format!("kube-apiserver-{}", index + 1)
+        };
         args.extend(self.options.api_server_flags.iter().cloned());
-        self.process("kube-apiserver", binary, args)
+        self.process(&name, binary, args)
     }
 
     /// kube-controller-manager with the chosen controllers, started.

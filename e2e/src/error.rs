@@ -69,7 +69,7 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// An HTTP request inside the lab was not answered.
-    #[error("GET {url} from {from}: {reason}")]
+    #[error("asking {url} from {from}: {reason}")]
     Http {
         /// Host that asked.
         from: String,

@@ -114,12 +114,22 @@ impl Host {
     /// # Errors
     /// [`Error::Http`] with the reason when nothing or nonsense came back. Any status is an answer.
     pub async fn http_get(&self, to: SocketAddr, path: &str) -> Result<Response> {
+        self.exchange(to, path, None).await
+    }
+
+    /// [`Host::http_get`], or a POST of JSON.
+    pub(crate) async fn exchange(
+        &self,
+        to: SocketAddr,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Response> {
         let url = format!("http://{to}{path}");
         let failed = |reason: String| Error::Http { from: self.inner.name.clone(), url: url.clone(), reason };
         let socket = self
             .run(|| if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() })?
             .map_err(|error| failed(format!("no socket: {error}")))?;
-        http::get(socket, to, path).await.map_err(failed)
+        http::exchange(socket, to, path, body).await.map_err(failed)
     }
 
     /// [`Host::http_get`] of a server that stands behind a Pod: which Pod answered, and whom it saw.

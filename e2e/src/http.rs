@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -50,22 +50,35 @@ impl Answer {
     }
 }
 
-/// GET `path` over a new connection of `socket`. The error is the reason in words.
-pub(crate) async fn get(socket: TcpSocket, to: SocketAddr, path: &str) -> Result<Response, String> {
-    tokio::time::timeout(TIMEOUT, exchange(socket, to, path))
+/// GET `path` over a new connection of `socket`, or POST if there is a body. The error is the reason in words.
+pub(crate) async fn exchange(
+    socket: TcpSocket,
+    to: SocketAddr,
+    path: &str,
+    body: Option<String>,
+) -> Result<Response, String> {
+    tokio::time::timeout(TIMEOUT, patient_exchange(socket, to, path, body))
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}")))
 }
 
-async fn exchange(socket: TcpSocket, to: SocketAddr, path: &str) -> Result<Response, String> {
+async fn patient_exchange(
+    socket: TcpSocket,
+    to: SocketAddr,
+    path: &str,
+    body: Option<String>,
+) -> Result<Response, String> {
     let stream = socket.connect(to).await.map_err(|error| format!("no connection: {error}"))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| format!("no HTTP connection: {error}"))?;
-    let request = http::Request::get(path)
+    let method = if body.is_some() { http::Method::POST } else { http::Method::GET };
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
         .header(http::header::HOST, to.to_string())
         .header(http::header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(Bytes::from(body.unwrap_or_default())))
         .map_err(|error| format!("the path {path} cannot be sent: {error}"))?;
     let exchange = async move {
         let response = sender.send_request(request).await?;

@@ -9,6 +9,7 @@ use kube::api::{Api, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
+use crate::api_server::Endpoint;
 use crate::error::{Context, Result};
 use crate::pki::Pki;
 
@@ -77,11 +78,40 @@ impl Writer {
         pki: &Pki,
         admin: Option<&kube::Client>,
     ) -> Result<PathBuf> {
-        let name = identity.file_name();
+        self.write_file(&identity.file_name(), &self.server, identity, pki, admin).await
+    }
+
+    /// [`Writer::write`] for another server.
+    pub(crate) async fn write_to(
+        &self,
+        endpoint: &Endpoint,
+        identity: &Identity,
+        pki: &Pki,
+        admin: Option<&kube::Client>,
+    ) -> Result<PathBuf> {
+        if !endpoint.certificates && !matches!(identity, Identity::ServiceAccount { .. }) {
+            return Err(crate::Error::Invalid(format!(
+                "a client certificate ends at the faults and the API server does not see it: go through {} as a \
+                 ServiceAccount, which has a token",
+                endpoint.name
+            )));
+        }
+        let name = format!("{}-{}", identity.file_name(), endpoint.name);
+        self.write_file(&name, &endpoint.url, identity, pki, admin).await
+    }
+
+    async fn write_file(
+        &self,
+        name: &str,
+        server: &str,
+        identity: &Identity,
+        pki: &Pki,
+        admin: Option<&kube::Client>,
+    ) -> Result<PathBuf> {
         let user = match (identity, admin) {
-            (Identity::Admin, _) => self.certificate(&name, "lab-admin", Some("system:masters"), pki)?,
+            (Identity::Admin, _) => self.certificate(name, "lab-admin", Some("system:masters"), pki)?,
             (Identity::User { name: user, group }, _) => {
-                self.certificate(&name, user, group.as_deref(), pki)?
+                self.certificate(name, user, group.as_deref(), pki)?
             }
             (Identity::ServiceAccount { namespace, name }, Some(admin)) => {
                 json!({ "token": token(admin, namespace, name).await? })
@@ -93,7 +123,7 @@ impl Writer {
         let content = json!({
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{ "name": "lab", "cluster": { "server": self.server, "certificate-authority": pki.path("ca.crt") } }],
+            "clusters": [{ "name": "lab", "cluster": { "server": server, "certificate-authority": pki.path("ca.crt") } }],
             "users": [{ "name": name, "user": user }],
             "contexts": [{ "name": "lab", "context": { "cluster": "lab", "user": name } }],
             "current-context": "lab",

@@ -18,12 +18,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::api_server::{ApiServer, Endpoint};
 use crate::binaries;
 use crate::body::Body;
 use crate::builder::{LabBuilder, blocking};
 use crate::command;
-use crate::control_plane::{ControlPlane, get};
+use crate::control_plane::ControlPlane;
 use crate::error::{Context, Error, Result};
+use crate::etcd;
+use crate::faults::Faults;
 use crate::host::Host;
 use crate::kubeconfig::{Identity, Writer};
 use crate::manager::ManagerBuilder;
@@ -157,10 +160,16 @@ impl Lab {
         &self.shared.control_plane.etcd
     }
 
-    /// kube-apiserver.
+    /// The process of the first kube-apiserver.
     #[must_use]
     pub fn api_server(&self) -> &Process {
-        &self.shared.control_plane.api_server
+        self.api_servers()[0].process()
+    }
+
+    /// All API servers, at least one, on one etcd.
+    #[must_use]
+    pub fn api_servers(&self) -> &[ApiServer] {
+        &self.shared.control_plane.api_servers
     }
 
     /// kube-controller-manager.
@@ -191,6 +200,49 @@ impl Lab {
     /// As [`Lab::kubeconfig`].
     pub async fn api_as(&self, identity: &Identity) -> Result<kube::Client> {
         crate::kubeconfig::client(&self.kubeconfig(identity).await?).await
+    }
+
+    /// A kubeconfig file for another API server than the first one, or for [`Faults`].
+    ///
+    /// # Errors
+    /// As [`Lab::kubeconfig`]; [`Error::Invalid`] for faults and an identity other than a ServiceAccount.
+    pub async fn kubeconfig_through(
+        &self,
+        endpoint: impl Into<Endpoint>,
+        identity: &Identity,
+    ) -> Result<PathBuf> {
+        let shared = &self.shared;
+        shared.kubeconfigs.write_to(&endpoint.into(), identity, &shared.pki, Some(&shared.api)).await
+    }
+
+    /// A Kubernetes client for another API server than the first one, or for [`Faults`].
+    ///
+    /// # Errors
+    /// As [`Lab::kubeconfig_through`].
+    pub async fn api_through(
+        &self,
+        endpoint: impl Into<Endpoint>,
+        identity: &Identity,
+    ) -> Result<kube::Client> {
+        crate::kubeconfig::client(&self.kubeconfig_through(endpoint, identity).await?).await
+    }
+
+    /// Starts a layer of faults in front of the API servers, calm at first. The seed loads the dice of those that
+    /// happen by chance. Whoever is to go through it says so: [`ManagerBuilder::through`], [`Lab::api_through`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when there is no port for it.
+    pub fn faults(&self, seed: u64) -> Result<Faults> {
+        Faults::start(self.shared.clone(), seed)
+    }
+
+    /// Makes etcd forget all versions but the newest, as it does every few minutes for an API server, and returns
+    /// that version. An API server remembers more than etcd; [`Process::restart`] makes it forget, too.
+    ///
+    /// # Errors
+    /// [`Error::Http`] when etcd refuses it.
+    pub async fn compact(&self) -> Result<u64> {
+        etcd::compact(&self.shared.control_plane_host).await
     }
 
     /// Runs kubectl as admin and returns what it printed.
@@ -285,13 +337,12 @@ impl Lab {
         crate::manager::apply_rbac(&self.shared).await
     }
 
-    /// The API server's metrics.
+    /// The metrics of the first API server.
     ///
     /// # Errors
     /// [`Error::Api`] when it does not answer.
     pub async fn api_server_metrics(&self) -> Result<Metrics> {
-        let text = self.shared.api.request_text(get("/metrics")?).await;
-        Ok(Metrics::parse(&text.context(|| "reading the metrics of the API server".into())?))
+        self.api_servers()[0].metrics().await
     }
 
     /// The version of the API server, such as `v1.36.3`.
@@ -303,12 +354,17 @@ impl Lab {
         Ok(version.context(|| "asking the API server for its version".into())?.git_version)
     }
 
-    /// How often the API server was asked to write so far. Compare two with [`Writes::since`].
+    /// How often the API servers were asked to write so far, since each of them started. Compare two with
+    /// [`Writes::since`].
     ///
     /// # Errors
-    /// [`Error::Api`] when it does not answer.
+    /// [`Error::Api`] when one of them does not answer.
     pub async fn writes(&self) -> Result<Writes> {
-        Ok(Writes::of(&self.api_server_metrics().await?))
+        let mut writes = Writes::default();
+        for server in self.api_servers() {
+            writes.add(&server.writes().await?);
+        }
+        Ok(writes)
     }
 
     /// [`crate::wait_until`] that also ends, with the end of its log, when a process of the lab dies meanwhile.

@@ -22,12 +22,15 @@
 //! # Ok(()) }
 //! ```
 
+mod api_server;
 mod binaries;
 mod body;
 mod builder;
 mod command;
 mod control_plane;
 mod error;
+mod etcd;
+mod faults;
 mod host;
 mod http;
 mod kubeconfig;
@@ -44,8 +47,10 @@ mod service;
 mod site;
 mod wait;
 
+pub use api_server::{ApiServer, Endpoint};
 pub use builder::{LabBuilder, ProxyMode};
 pub use error::{Error, Result};
+pub use faults::{Fault, Faults, Requests, Verb, Weather};
 pub use host::Host;
 pub use http::{Answer, Response};
 pub use kubeconfig::Identity;

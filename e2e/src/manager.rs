@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::api_server::Endpoint;
 use crate::binaries;
 use crate::builder::blocking;
 use crate::command;
@@ -35,6 +36,7 @@ pub struct ManagerBuilder {
     shared: Arc<Shared>,
     controllers: String,
     identity: Identity,
+    endpoint: Option<Endpoint>,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -45,6 +47,7 @@ impl ManagerBuilder {
             shared,
             controllers: "*".to_owned(),
             identity: Identity::service_account("fairlead-system", "fairlead-manager"),
+            endpoint: None,
             flags: Vec::new(),
             environment: Vec::new(),
         }
@@ -59,6 +62,12 @@ impl ManagerBuilder {
     /// Another identity than the ServiceAccount of `config/rbac`, for example one without rights.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = identity;
+        self
+    }
+
+    /// Connects it to another API server than the first one, or to [`crate::Faults`]. Both are given by reference.
+    pub fn through(mut self, endpoint: impl Into<Endpoint>) -> Self {
+        self.endpoint = Some(endpoint.into());
         self
     }
 
@@ -92,7 +101,11 @@ impl ManagerBuilder {
         let shared = self.shared;
         let binary = binaries::fairlead()?;
         apply_rbac(&shared).await?;
-        let kubeconfig = shared.kubeconfigs.write(&self.identity, &shared.pki, Some(&shared.api)).await?;
+        let (kubeconfigs, admin) = (&shared.kubeconfigs, Some(&shared.api));
+        let kubeconfig = match &self.endpoint {
+            Some(endpoint) => kubeconfigs.write_to(endpoint, &self.identity, &shared.pki, admin).await?,
+            None => kubeconfigs.write(&self.identity, &shared.pki, admin).await?,
+        };
         let number = shared.managers.fetch_add(1, Ordering::Relaxed);
         if number >= MOST {
             return Err(Error::Invalid(format!(

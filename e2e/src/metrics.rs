@@ -125,6 +125,13 @@ impl Writes {
         Self { counts }
     }
 
+    /// Adds the writes that another API server was asked for.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (key, count) in &other.counts {
+            *self.counts.entry(key.clone()).or_default() += count;
+        }
+    }
+
     /// What was added after `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

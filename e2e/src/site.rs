@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -30,7 +29,7 @@ pub(crate) struct Site {
     folder: PathBuf,
     namespaces: Mutex<Vec<String>>,
     processes: Mutex<Vec<Process>>,
-    /// Runs the servers behind Pods, so that they answer while a test's own thread is busy.
+    /// Runs the servers behind Pods and the faults, so that they answer while a test's own thread is busy.
     servers: Mutex<Option<Runtime>>,
 }
 
@@ -56,10 +55,10 @@ impl Site {
     fn set_up(number: u32, folder: PathBuf) -> Result<Self> {
         let servers = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
-            .thread_name("lab-pods")
+            .thread_name("lab-servers")
             .enable_all()
             .build()
-            .context(|| "starting a thread for the servers of Pods".into())?;
+            .context(|| "starting a thread for the lab's own servers".into())?;
         let site = Self {
             number,
             folder,
@@ -133,18 +132,26 @@ impl Site {
         self.processes.lock().iter().try_for_each(Process::check)
     }
 
-    /// Runs the server of a Pod until the lab ends; none when it has ended already.
+    /// Runs a server until the lab ends; none when it has ended already. Its listener is of any of the lab's hosts.
     pub(crate) fn serve<F: Future<Output = ()> + Send + 'static>(
         &self,
         listener: std::net::TcpListener,
-        pod: Arc<str>,
-        server: impl FnOnce(Arc<str>, TcpListener) -> F,
+        server: impl FnOnce(TcpListener) -> F,
     ) -> std::io::Result<Option<AbortHandle>> {
+        listener.set_nonblocking(true)?;
+        self.in_servers(|servers| {
+            let listener = TcpListener::from_std(listener)?;
+            Ok(servers.spawn(server(listener)).abort_handle())
+        })
+        .transpose()
+    }
+
+    /// Does something in the runtime of the servers, so that what it spawns runs there; nothing after the end.
+    pub(crate) fn in_servers<T>(&self, work: impl FnOnce(&Runtime) -> T) -> Option<T> {
         let servers = self.servers.lock();
-        let Some(servers) = servers.as_ref() else { return Ok(None) };
+        let servers = servers.as_ref()?;
         let _entered = servers.enter();
-        let listener = TcpListener::from_std(listener)?;
-        Ok(Some(servers.spawn(server(pod, listener)).abort_handle()))
+        Some(work(servers))
     }
 
     /// The management leg's name in the namespaces of the caller.

@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 
 use crate::kinds::Kind;
 
-pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
-pub(crate) type Answer = Response<Body>;
+/// The body of an answer.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+/// What the server answers.
+pub type Answer = Response<Body>;
 
 fn whole(status: StatusCode, body: &Value) -> Answer {
     let bytes = Bytes::from(body.to_string());
@@ -27,9 +29,9 @@ pub(crate) fn object(status: StatusCode, object: &Value) -> Answer {
     whole(status, object)
 }
 
-/// Why a request was refused.
+/// Why a request was refused, in the words of a real API server.
 #[derive(Clone, Debug)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     code: StatusCode,
     reason: &'static str,
     message: String,
@@ -41,13 +43,17 @@ impl Refusal {
         Self { code, reason, message: message.into(), details: json!({}) }
     }
 
-    pub(crate) fn status(&self) -> Value {
+    /// The `Status` object that says so; in a watch, the object of an `ERROR` event.
+    #[must_use]
+    pub fn status(&self) -> Value {
         let Self { code, reason, message, details } = self;
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code.as_u16(),
             "reason": reason, "message": message, "details": details})
     }
 
-    pub(crate) fn answer(&self) -> Answer {
+    /// The whole answer.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
         let mut answer = whole(self.code, &self.status());
         if let Some(seconds) = self.details["retryAfterSeconds"].as_u64() {
             answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
@@ -64,12 +70,16 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "NotFound", format!("{} \"{name}\" not found", kind.qualified()))
     }
 
-    pub(crate) fn already_exists(kind: &Kind, name: &str) -> Self {
+    /// 409 to a create.
+    #[must_use]
+    pub fn already_exists(kind: &Kind, name: &str) -> Self {
         let message = format!("{} \"{name}\" already exists", kind.qualified());
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message)
     }
 
-    pub(crate) fn modified(kind: &Kind, name: &str) -> Self {
+    /// 409 to an update or delete of an older version.
+    #[must_use]
+    pub fn modified(kind: &Kind, name: &str) -> Self {
         Self::conflict(
             kind,
             name,
@@ -98,7 +108,9 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn expired() -> Self {
+    /// 410: the version to continue from was compacted.
+    #[must_use]
+    pub fn expired() -> Self {
         Self::new(StatusCode::GONE, "Expired", "The resourceVersion for the provided request is too old.")
     }
 
@@ -114,7 +126,9 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn too_many_requests(seconds: u64) -> Self {
+    /// 429 with `Retry-After`.
+    #[must_use]
+    pub fn too_many_requests(seconds: u64) -> Self {
         Self {
             details: json!({"retryAfterSeconds": seconds}),
             ..Self::new(
@@ -125,11 +139,15 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn internal() -> Self {
+    /// 500.
+    #[must_use]
+    pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "etcdserver: request timed out")
     }
 
-    pub(crate) fn unavailable() -> Self {
+    /// 503 without `Retry-After`.
+    #[must_use]
+    pub fn unavailable() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "etcdserver: leader changed")
     }
 }

@@ -68,7 +68,9 @@ impl Kind {
         if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
     }
 
-    pub(crate) fn find(group: &str, plural: &str) -> Option<&'static Self> {
+    /// The kind with this group and plural.
+    #[must_use]
+    pub fn find(group: &str, plural: &str) -> Option<&'static Self> {
         KINDS.into_iter().find(|kind| kind.group == group && kind.plural == plural)
     }
 }

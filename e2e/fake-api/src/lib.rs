@@ -30,15 +30,15 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use crate::answer::{Answer, Body as AnswerBody, Refusal};
 pub use crate::kinds::{Kind, NODES, PODS, SERVICES, SLICES};
 pub use crate::store::{Author, Event, Key};
-pub use crate::weather::Weather;
+pub use crate::weather::{Dice, Weather};
 
-use crate::answer::{Answer, Refusal};
 use crate::objects::differs;
 use crate::request::{Query, Target};
 use crate::store::Store;
-use crate::weather::{Dice, Fate};
+use crate::weather::Fate;
 
 /// The server. Clones are the same server.
 #[derive(Clone)]
@@ -256,6 +256,15 @@ impl FakeApi {
             }
             state.store.commit(kind, key, Some(object), Author::World);
         }
+        self.shared.announce();
+    }
+
+    /// Stores an object as another API server shows it, UID and all but its version: a copy for those who judge
+    /// what is in a [`FakeApi`].
+    pub fn copy(&self, kind: &'static Kind, object: Value) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let key = (text(&object["metadata"]["namespace"]), text(&object["metadata"]["name"]));
+        self.shared.state.lock().store.commit(kind, key, Some(object), Author::World);
         self.shared.announce();
     }
 

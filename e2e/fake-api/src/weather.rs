@@ -89,18 +89,22 @@ pub(crate) enum End {
     Silence,
 }
 
-/// The dice.
-pub(crate) struct Dice {
+/// The dice: each thing that happens has its own sequence of throws.
+#[derive(Debug)]
+pub struct Dice {
     seed: u64,
     rolls: HashMap<String, u64>,
 }
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Dice that a seed loads.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self { seed, rolls: HashMap::new() }
     }
 
-    pub(crate) fn roll(&mut self, what: &str) -> fastrand::Rng {
+    /// The next throw for this thing, as randomness for all that is to be decided about it.
+    pub fn roll(&mut self, what: &str) -> fastrand::Rng {
         let roll = self.rolls.entry(what.to_owned()).or_default();
         *roll += 1;
         let mut hasher = DefaultHasher::new();
