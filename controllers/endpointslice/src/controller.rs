@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_discovery::pod_change_time;
+use fairlead_machinery::complaints::Complaints;
 use fairlead_machinery::events::Recorder;
 use fairlead_machinery::informer::{Change, Informer, Store};
 use fairlead_machinery::membership::{Cause, Membership};
@@ -89,6 +90,7 @@ pub struct Controller {
     queue: Arc<Queue<ObjectKey, Dirty>>,
     writer: Writer,
     recorder: Recorder,
+    complaints: Complaints,
     metrics: Metrics,
 }
 
@@ -118,6 +120,7 @@ impl Controller {
             queue: Arc::new(Queue::new(workqueues.of(QUEUE))),
             writer,
             recorder,
+            complaints: Complaints::default(),
             metrics: Metrics::new(registry),
         });
         let this = Arc::clone(&controller);

@@ -69,12 +69,12 @@ impl Logging {
 
 /// klog's levels are finer than ours: up to 2 is what an operator wants to see, 4 is "debug level verbosity", 5
 /// "trace level verbosity"; from 8 on client-go shows requests and answers, which here is libraries' own log. Until
-/// then kube's watcher is quiet, because the informers say themselves, and once, what is wrong with a watch.
+/// then kube is quiet, because informers and writers say themselves, and once, what is wrong with a watch or a write.
 fn directives(verbosity: i32) -> &'static str {
     match verbosity {
-        ..=2 => "info,kube_runtime=error",
-        3..=4 => "info,kube_runtime=error,fairlead=debug",
-        5..=7 => "info,kube_runtime=error,fairlead=trace",
+        ..=2 => "info,kube_runtime=error,kube_client=off",
+        3..=4 => "info,kube_runtime=error,kube_client=off,fairlead=debug",
+        5..=7 => "info,kube_runtime=error,kube_client=off,fairlead=trace",
         8..=9 => "debug,fairlead=trace",
         10.. => "trace",
     }
@@ -91,9 +91,9 @@ mod tests {
     #[test]
     fn verbosity_is_klogs() {
         for (range, expected) in [
-            (0..=2, "kube_runtime=error,info"),
-            (3..=4, "kube_runtime=error,fairlead=debug,info"),
-            (5..=7, "kube_runtime=error,fairlead=trace,info"),
+            (0..=2, "kube_runtime=error,kube_client=off,info"),
+            (3..=4, "kube_runtime=error,kube_client=off,fairlead=debug,info"),
+            (5..=7, "kube_runtime=error,kube_client=off,fairlead=trace,info"),
             (8..=9, "fairlead=trace,debug"),
             (10..=10, "trace"),
         ] {

@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod client;
+pub mod complaints;
 pub mod events;
 pub mod informer;
 pub mod membership;

@@ -68,6 +68,24 @@ pub enum WriteFailure {
     NotPermitted,
 }
 
+impl WriteFailure {
+    /// What failures that have one reason have in common, whatever the object.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Conflict(_) => "conflict",
+            Self::AlreadyExists(_) => "already exists",
+            Self::NotFound(_) => "not found",
+            Self::NamespaceTerminating => "namespace terminating",
+            Self::Throttled(_) => "throttled",
+            Self::Refused(_) => "refused",
+            Self::ServerError(_) => "server error",
+            Self::Unanswered(_) => "unanswered",
+            Self::NotPermitted => "not permitted",
+        }
+    }
+}
+
 impl fmt::Display for WriteFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -82,6 +100,12 @@ impl fmt::Display for WriteFailure {
             Self::NotPermitted => f.write_str("this process may not write any more, it is stopping"),
         }
     }
+}
+
+/// `an EndpointSlice`, `a Lease`.
+fn with_article(kind: &str) -> String {
+    let vowel = kind.starts_with(['A', 'E', 'I', 'O', 'U']);
+    format!("{} {kind}", if vowel { "an" } else { "a" })
 }
 
 /// The right to write. It is asked for just before each request is sent and ends with the process's work.
@@ -169,7 +193,7 @@ impl Writer {
         namespace: &str,
         body: &impl Serialize,
     ) -> Result<T, WriteError> {
-        let what = || format!("create a {} in namespace {namespace}", resource.kind);
+        let what = || format!("create {} in namespace {namespace}", with_article(resource.kind));
         let answer = self.send(Method::POST, path(resource, namespace, ""), body, &what).await?;
         decode(&answer, &what)
     }

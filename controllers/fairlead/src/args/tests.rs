@@ -241,12 +241,12 @@ fn limits_need_a_rate() {
 #[test]
 fn verbosity_in_all_forms() {
     for (flags, expected) in [
-        (&["-v", "4"][..], "kube_runtime=error,fairlead=debug,info"),
-        (&["-v4"], "kube_runtime=error,fairlead=debug,info"),
-        (&["-v=4"], "kube_runtime=error,fairlead=debug,info"),
-        (&["--v", "4"], "kube_runtime=error,fairlead=debug,info"),
-        (&["--v=4"], "kube_runtime=error,fairlead=debug,info"),
-        (&[], "kube_runtime=error,info"),
+        (&["-v", "4"][..], "kube_runtime=error,kube_client=off,fairlead=debug,info"),
+        (&["-v4"], "kube_runtime=error,kube_client=off,fairlead=debug,info"),
+        (&["-v=4"], "kube_runtime=error,kube_client=off,fairlead=debug,info"),
+        (&["--v", "4"], "kube_runtime=error,kube_client=off,fairlead=debug,info"),
+        (&["--v=4"], "kube_runtime=error,kube_client=off,fairlead=debug,info"),
+        (&[], "kube_runtime=error,kube_client=off,info"),
     ] {
         let arguments = [&["manager", "--leader-elect=false"], flags].concat();
         let logging = fairlead(&arguments, &Environment::default()).unwrap().logging;
