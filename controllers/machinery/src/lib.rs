@@ -17,6 +17,7 @@ pub mod own_writes;
 pub mod process_metrics;
 pub mod queue;
 pub mod recheck;
+pub mod rivals;
 pub mod selector_index;
 pub mod shutdown;
 pub mod slice_index;
