@@ -43,6 +43,7 @@ mod process;
 mod service;
 mod site;
 mod wait;
+mod webhook;
 
 pub use builder::{LabBuilder, ProxyMode};
 pub use error::{Error, Result};
@@ -58,3 +59,4 @@ pub use pod_builder::PodBuilder;
 pub use process::Process;
 pub use service::{cluster_ips, node_port};
 pub use wait::{NotYet, wait_until};
+pub use webhook::Webhook;
