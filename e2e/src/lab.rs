@@ -95,6 +95,10 @@ impl Lab {
         Self { shared, start_time }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// How long it took from the call of `start` until everything was ready.
     #[must_use]
     pub fn start_time(&self) -> Duration {

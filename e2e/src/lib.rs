@@ -46,6 +46,7 @@ mod process;
 mod service;
 mod site;
 mod wait;
+mod webhook;
 
 pub use api_server::{ApiServer, Endpoint};
 pub use builder::{LabBuilder, ProxyMode};
@@ -63,3 +64,4 @@ pub use pod_builder::PodBuilder;
 pub use process::Process;
 pub use service::{cluster_ips, node_port};
 pub use wait::{NotYet, wait_until};
+pub use webhook::Webhook;

@@ -76,6 +76,14 @@ impl Pki {
         self.sign(&params)
     }
 
+    /// A certificate for a server at this address.
+    pub(crate) fn server(&self, address: IpAddr) -> Result<Pair> {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names.push(SanType::IpAddress(address));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(&params)
+    }
+
     fn sign(&self, params: &CertificateParams) -> Result<Pair> {
         let key = key_pair()?;
         let certificate =

@@ -5,7 +5,9 @@
 //! them.
 
 mod apply;
+mod leftovers;
 mod report;
+mod rivalry;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -30,7 +32,9 @@ use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::leftovers::Left;
 use self::report::Nodeless;
+use self::rivalry::Rivalry;
 use crate::dirty::{Dirty, Extent, Parts, SliceSeen};
 use crate::hints::{self, Mode};
 use crate::metrics::{Metrics, Planned, SyncResult};
@@ -43,9 +47,6 @@ const QUEUE: &str = "endpoint_slice";
 /// How long the Pods of a Node that vanished go on serving, unless their Service is planned for another reason: a Node
 /// that is registered anew must not be an outage. Upstream does not look again at all.
 const NODE_GONE_GRACE: Duration = Duration::from_mins(1);
-/// The first change of a slice by others is looked at at once, further ones of the same Service no sooner than this
-/// after the one before: somebody may be reverting what we revert. Upstream waits that long each time.
-const REVERT_GAP: Duration = Duration::from_secs(1);
 
 /// Settings, already validated.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,9 @@ pub struct Settings {
     pub batch_period: Duration,
     /// `--recheck-period`: every Service is looked at again once in this time.
     pub recheck_period: Duration,
+    /// `--prune-leftovers`: slices are deleted when their Service is seen to lose its selector or to become an
+    /// ExternalName.
+    pub prune_leftovers: bool,
 }
 
 /// The informers that the controller reads, which must not run yet when it is made.
@@ -84,8 +88,10 @@ pub struct Controller {
     memories: Mutex<HashMap<ObjectKey, Memory>>,
     /// Services with Pods whose Node is unknown.
     nodeless: Mutex<HashMap<ObjectKey, Nodeless>>,
-    /// When the slices of a Service were last looked at because others had changed them.
-    reverts: Mutex<HashMap<ObjectKey, Instant>>,
+    /// Others who change the slices of a Service.
+    rivalry: Rivalry,
+    /// Slices of Services that have lost their selector.
+    left: Left,
     hints: Mutex<hints::Registry>,
     queue: Arc<Queue<ObjectKey, Dirty>>,
     writer: Writer,
@@ -115,7 +121,8 @@ impl Controller {
             own_writes: OwnWrites::default(),
             memories: Mutex::default(),
             nodeless: Mutex::default(),
-            reverts: Mutex::default(),
+            rivalry: Rivalry::new(registry),
+            left: Left::new(registry),
             hints: Mutex::default(),
             queue: Arc::new(Queue::new(workqueues.of(QUEUE))),
             writer,
@@ -132,7 +139,7 @@ impl Controller {
         let this = Arc::clone(&controller);
         slices.on_list(move |asked| {
             for service in this.own_writes.listed(asked) {
-                this.queue.add(service, Dirty::ALL);
+                this.recheck(service);
             }
         });
         controller
@@ -148,9 +155,9 @@ impl Controller {
             });
         let services = Arc::clone(&self.services);
         let keys = move || services.list().iter().map(|service| service.key().clone()).collect();
-        let queue = Arc::clone(&self.queue);
-        let check = move |key| queue.add(key, Dirty::ALL);
-        tokio::join!(work, recheck::run(self.settings.recheck_period, keys, check, stop));
+        let check = |key| self.recheck(key);
+        let recheck = recheck::run(self.settings.recheck_period, keys, check, stop.clone());
+        tokio::join!(work, recheck, stop.run_until_cancelled(self.rivalry.keep_count()));
     }
 
     fn affected(&self, service: &ObjectKey, cause: Cause<'_>) {
@@ -184,7 +191,7 @@ impl Controller {
                 // Our own doing, or the first list: every Service is looked at after that anyway.
                 continue;
             }
-            let delay = self.revert_delay(&service, Instant::now()).max(self.settings.batch_period);
+            let delay = self.others_changed(&service, &seen).max(self.settings.batch_period);
             self.queue.add_after(service, Dirty::slice(seen.clone()), delay);
         }
     }
@@ -197,17 +204,13 @@ impl Controller {
         }
     }
 
-    /// How long a change of a slice by others waits.
-    fn revert_delay(&self, service: &ObjectKey, now: Instant) -> Duration {
-        let mut reverts = self.reverts.lock();
-        let at = match reverts.get(service) {
-            // Planned already, or long ago.
-            Some(last) if *last >= now => *last,
-            Some(last) => now.max(*last + REVERT_GAP),
-            None => now,
-        };
-        reverts.insert(service.clone(), at);
-        at - now
+    /// The slices of a Service as they are now, as far as it is known.
+    fn slices_of(&self, key: &ObjectKey) -> Vec<Arc<Slice>> {
+        self.own_writes.newest(key, Instant::now(), || {
+            // The frontier first: whatever it covers is then in the index.
+            let frontier = self.slices.frontier();
+            Cached { frontier, objects: self.index.lock().slices_of(key) }
+        })
     }
 
     async fn sync(&self, key: &ObjectKey, mut dirty: Dirty) -> Outcome<Dirty> {
@@ -215,6 +218,7 @@ impl Controller {
             // The watch may have told of our own writes before their answers were here.
             slices.retain(|seen| !self.acknowledge(key, seen));
             if pods.is_empty() && slices.is_empty() {
+                self.rivalry.is_right(key);
                 return Outcome::Done;
             }
         }
@@ -223,6 +227,12 @@ impl Controller {
             self.metrics.synced(SyncResult::Success);
             return Outcome::Done;
         };
+        if let Some(hold) = self.hold(key, &dirty) {
+            return Outcome::Later(dirty, hold);
+        }
+        if let Some(outcome) = self.leave(&service).await {
+            return outcome;
+        }
         let mut memory = self.memories.lock().remove(key).unwrap_or_default();
         let node_table = self.hints.lock().table();
         let plan = self.plan(&service, &dirty, &node_table, &memory);
@@ -231,6 +241,7 @@ impl Controller {
         let mode = Mode::of(&service);
         let wanted: Vec<Family> = plan.families.iter().map(|counts| counts.family).collect();
         let writes = plan.actions.len();
+        self.note_revert(&service, &dirty, writes > 0).await;
         let (answers, errors) = self.apply(key, plan.actions, &wanted).await;
         for counts in &plan.families {
             self.metrics.family(counts, mode, !errors.failed(counts.family));
@@ -255,8 +266,6 @@ impl Controller {
                 self.queue.add(key.clone(), Dirty::ALL);
             }
             self.memories.lock().insert(key.clone(), memory);
-        } else {
-            self.hints.lock().forget(key);
         }
         self.report_nodes(&service, &plan.missing_nodes)
     }
@@ -292,11 +301,7 @@ impl Controller {
         }
         let key = &service.key;
         let pods = self.membership.members(key);
-        let slices = self.own_writes.newest(key, Instant::now(), || {
-            // The frontier first: whatever it covers is then in the index.
-            let frontier = self.slices.frontier();
-            Cached { frontier, objects: self.index.lock().slices_of(key) }
-        });
+        let slices = self.slices_of(key);
         self.metrics.planned(Planned::Service);
         plan(&Facts { context, pods: &pods, slices: &slices }, memory, ahead)
     }
@@ -305,7 +310,8 @@ impl Controller {
     fn forget(&self, key: &ObjectKey) {
         self.memories.lock().remove(key);
         self.nodeless.lock().remove(key);
-        self.reverts.lock().remove(key);
+        self.rivalry.forget(key);
+        self.left.count(key, 0);
         self.hints.lock().forget(key);
         self.own_writes.forget(key);
         self.metrics.forget_service(key);

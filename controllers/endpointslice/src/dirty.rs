@@ -22,6 +22,8 @@ pub(crate) struct Dirty {
 pub(crate) enum Extent {
     /// Anything.
     All,
+    /// Anything, though nothing is known to have changed that the slices depend on.
+    Recheck,
     /// Only these.
     Parts(Parts),
 }
@@ -45,6 +47,8 @@ pub(crate) enum SliceSeen {
 impl Dirty {
     pub(crate) const ALL: Self = Self { extent: Extent::All, pods_changed: None };
 
+    pub(crate) const RECHECK: Self = Self { extent: Extent::Recheck, pods_changed: None };
+
     /// A Pod changed, at this time if that is known.
     pub(crate) fn pod(name: &Istr, time: Option<Timestamp>) -> Self {
         let parts = Parts { pods: BTreeSet::from([name.clone()]), ..Parts::default() };
@@ -55,20 +59,29 @@ impl Dirty {
         let parts = Parts { slices: vec![seen], ..Parts::default() };
         Self { extent: Extent::Parts(parts), pods_changed: None }
     }
+
+    /// Did anything change that the slices depend on? Otherwise a plan only puts right what others did.
+    pub(crate) fn is_called_for(&self) -> bool {
+        match &self.extent {
+            Extent::All => true,
+            Extent::Recheck => false,
+            Extent::Parts(parts) => !parts.pods.is_empty(),
+        }
+    }
 }
 
 impl Dirt for Dirty {
     fn merge(&mut self, other: Self) {
         self.pods_changed = self.pods_changed.into_iter().chain(other.pods_changed).min();
-        let (Extent::Parts(parts), Extent::Parts(more)) = (&mut self.extent, other.extent) else {
-            self.extent = Extent::All;
-            return;
-        };
-        parts.pods.extend(more.pods);
-        parts.slices.extend(more.slices);
-        if parts.pods.len() > MOST_PARTS || parts.slices.len() > MOST_PARTS {
-            self.extent = Extent::All;
+        let called_for = self.is_called_for() || other.is_called_for();
+        if let (Extent::Parts(parts), Extent::Parts(more)) = (&mut self.extent, other.extent) {
+            parts.pods.extend(more.pods);
+            parts.slices.extend(more.slices);
+            if parts.pods.len() <= MOST_PARTS && parts.slices.len() <= MOST_PARTS {
+                return;
+            }
         }
+        self.extent = if called_for { Extent::All } else { Extent::Recheck };
     }
 }
 
@@ -108,6 +121,10 @@ mod tests {
         for _ in 0..MOST_PARTS {
             dirty.merge(deleted());
         }
+        assert_eq!(dirty, Dirty::RECHECK, "slices alone call for nothing");
+        dirty.merge(deleted());
+        assert!(!dirty.is_called_for());
+        dirty.merge(pod("p"));
         assert_eq!(dirty, Dirty::ALL);
     }
 

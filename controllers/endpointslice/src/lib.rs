@@ -18,6 +18,7 @@
 //! Fairlead does better, the module says so.
 
 mod action;
+mod altered;
 mod body;
 pub mod controller;
 mod counts;
@@ -29,6 +30,7 @@ mod hints;
 mod identity;
 mod incremental;
 mod layout;
+mod leftovers;
 mod memory;
 mod metrics;
 mod pack;
@@ -43,5 +45,6 @@ pub use desired::MissingNode;
 pub use facts::{Context, Facts, service_of};
 pub use hints::{Failure, HintEvent, HintState, HintStates, NodeTable, ZoneCounts};
 pub use incremental::{Lookup, plan_pods};
+pub use leftovers::Leftovers;
 pub use memory::{Memory, Next};
 pub use plan::{Ahead, Plan, has_slices, plan};

@@ -37,7 +37,7 @@ pub(crate) async fn start(
     let client = client::connect(&ClientSettings {
         kubeconfig: config.kubeconfig.clone(),
         master: config.master.clone(),
-        user_agent: format!("fairlead/{} (manager)", env!("CARGO_PKG_VERSION")),
+        user_agent: format!("{}/{} (manager)", client::FIELD_MANAGER, env!("CARGO_PKG_VERSION")),
     })
     .await?;
     let limit = config.api_limit.map(|limit| RateLimit { qps: limit.qps.into(), burst: limit.burst });
@@ -58,6 +58,7 @@ pub(crate) async fn start(
                         max_endpoints_per_slice: config.endpointslice.max_endpoints_per_slice,
                         batch_period: config.endpointslice.batch_period,
                         recheck_period: config.recheck_period,
+                        prune_leftovers: config.endpointslice.prune_leftovers,
                     },
                     endpointslice::Inputs {
                         services: &mut informers.services,

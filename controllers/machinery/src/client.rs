@@ -10,6 +10,10 @@ use kube::Client;
 use kube::client::Body;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
+/// What we call ourselves: the first part of the user agent, up to `/`, which the API server also puts into
+/// `managedFields` of what we write.
+pub const FIELD_MANAGER: &str = "fairlead";
+
 /// How long an answer to a list may take, and the beginning of one to a watch: as long as the API server itself
 /// works on a request by default.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);

@@ -18,6 +18,7 @@ pub mod own_writes;
 pub mod process_metrics;
 pub mod queue;
 pub mod recheck;
+pub mod rivals;
 pub mod selector_index;
 pub mod shutdown;
 pub mod slice_index;

@@ -5,6 +5,8 @@
 //! [`WriteError`]; the caller plans anew from what the informers then show. `Retry-After` holds back that caller for
 //! as long as the API server asks, and all other writes of the process for a moment.
 
+mod read;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -40,6 +40,9 @@ use crate::request::{Query, Target};
 use crate::store::Store;
 use crate::weather::Fate;
 
+/// What a mutating webhook or policy makes of an object.
+pub type Admission = fn(&mut Value);
+
 /// The server. Clones are the same server.
 #[derive(Clone)]
 pub struct FakeApi {
@@ -59,6 +62,8 @@ struct State {
     dice: Dice,
     terminating_namespaces: HashSet<String>,
     streaming_lists: bool,
+    /// What admission does to objects of a kind that clients create or update.
+    admission: Option<(&'static Kind, Admission)>,
     /// Most objects of one page.
     page: usize,
     uids: u64,
@@ -124,9 +129,14 @@ impl Shared {
             Fate::Served | Fate::AnswerHangs | Fate::AnswerBreaks => {}
         }
         let decoded = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
-        let Ok(body) = decoded else {
+        let Ok(mut body) = decoded else {
             return Ok(Refusal::bad_request("the body is not JSON").answer());
         };
+        if (parts.method == Method::POST || parts.method == Method::PUT)
+            && let Some((_, admit)) = self.state.lock().admission.filter(|(kind, _)| *kind == target.kind)
+        {
+            admit(&mut body);
+        }
         let outcome = match (parts.method, target.name.is_empty()) {
             (Method::GET, true) if is_watch => self.watch(target, &query, age, &watch_fate),
             (Method::GET, true) => self.list(target, &query, age),
@@ -164,6 +174,7 @@ impl FakeApi {
             dice: Dice::new(seed),
             terminating_namespaces: HashSet::new(),
             streaming_lists: true,
+            admission: None,
             page: usize::MAX,
             uids: 0,
         };
@@ -196,6 +207,11 @@ impl FakeApi {
     pub fn set_weather(&self, weather: Weather) {
         self.shared.state.lock().weather = weather;
         self.shared.announce();
+    }
+
+    /// From now on admission changes the objects of this kind that clients create or update, or no longer does.
+    pub fn set_admission(&self, kind: &'static Kind, admission: Option<Admission>) {
+        self.shared.state.lock().admission = admission.map(|admit| (kind, admit));
     }
 
     /// Forgets the past: watches that are behind, or want to begin there, expire.

@@ -120,12 +120,14 @@ impl Controller {
             Action::Create(desired) => {
                 let answer = self.writer.create(resource, namespace, &desired.create_body()).await?;
                 self.metrics.wrote("create");
+                self.check_answer(key, &desired, &answer);
                 Ok(Written::Created(self.stored(key, answer)))
             }
             Action::Update { current: before, desired } => {
                 let body = desired.update_body(&before);
                 let answer = self.writer.update(resource, namespace, &before.key.name, &body).await?;
                 self.metrics.wrote("update");
+                self.check_answer(key, &desired, &answer);
                 Ok(Written::Updated { before, after: self.stored(key, answer) })
             }
             Action::Delete(slice) => {

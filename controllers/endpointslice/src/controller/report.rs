@@ -101,7 +101,7 @@ impl Controller {
         self.tell(service, EventType::Warning, "FailedToUpdateEndpointSlices", message);
     }
 
-    fn tell(&self, service: &Service, kind: EventType, reason: &'static str, message: String) {
+    pub(super) fn tell(&self, service: &Service, kind: EventType, reason: &'static str, message: String) {
         let object = ObjectReference {
             api_version: "v1",
             kind: Service::RESOURCE.kind,

@@ -8,6 +8,7 @@ mod history;
 mod observer;
 mod oracle;
 mod process;
+mod rivals;
 mod scenarios;
 mod union;
 

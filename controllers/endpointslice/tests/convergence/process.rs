@@ -47,6 +47,7 @@ impl Process {
                 max_endpoints_per_slice: CAPACITY,
                 batch_period: Duration::ZERO,
                 recheck_period: RECHECK_PERIOD,
+                prune_leftovers: false,
             },
             Inputs { services: &mut services, nodes: &mut nodes, slices: &mut slices, membership },
             Writer::new(client, Permit::until(stop.clone()), None),

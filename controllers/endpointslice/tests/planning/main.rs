@@ -10,6 +10,7 @@ mod hints;
 mod incremental;
 mod interference;
 mod issues;
+mod leftovers;
 mod missing_nodes;
 mod model;
 mod numbers;

@@ -81,6 +81,20 @@ pub(super) struct ManagerFlags {
     #[arg(long, value_name = "string", default_value = "", help_heading = FAIRLEAD)]
     namespace: String,
 
+    /// Deletes the EndpointSlices of a Service when it loses its selector or becomes an ExternalName, if that happens
+    /// while the manager runs; those that it finds at its start stay. Default: all stay, as with
+    /// kube-controller-manager, and the Service gets an event.
+    #[arg(
+        long,
+        value_name = "bool",
+        default_value = "false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = FAIRLEAD,
+    )]
+    prune_leftovers: String,
+
     /// In this time every object is checked once, spread evenly, and put right if it is not as it should be; at
     /// least 1s. A check that finds nothing to do writes nothing.
     #[arg(long, value_name = "duration", default_value = "10m0s", help_heading = FAIRLEAD)]
@@ -153,6 +167,8 @@ pub(crate) struct EndpointSliceConfig {
     pub(crate) max_endpoints_per_slice: NonZeroUsize,
     /// `--endpointslice-updates-batch-period`
     pub(crate) batch_period: Duration,
+    /// `--prune-leftovers`
+    pub(crate) prune_leftovers: bool,
 }
 
 impl ManagerFlags {
@@ -185,6 +201,7 @@ impl ManagerFlags {
         let max_endpoints =
             problems.take("max-endpoints-per-slice", int32(&self.max_endpoints_per_slice, &(1..=1000)));
         let max_endpoints = max_endpoints.and_then(|count| NonZeroUsize::new(count.unsigned_abs() as usize));
+        let prune_leftovers = problems.take("prune-leftovers", boolean(&self.prune_leftovers));
         let admin_bind_address =
             problems.take("admin-bind-address", socket_address(&self.admin_bind_address));
         let namespace = problems.take("namespace", namespace(self.namespace_or_default(environment)));
@@ -213,6 +230,7 @@ impl ManagerFlags {
             Some(workers),
             Some(batch_period),
             Some(max_endpoints),
+            Some(prune_leftovers),
             Some(admin_bind_address),
             Some(namespace),
             Some(recheck_period),
@@ -227,6 +245,7 @@ impl ManagerFlags {
             workers,
             batch_period,
             max_endpoints,
+            prune_leftovers,
             admin_bind_address,
             namespace,
             recheck_period,
@@ -247,6 +266,7 @@ impl ManagerFlags {
                 workers: workers.unsigned_abs() as usize,
                 max_endpoints_per_slice: max_endpoints,
                 batch_period,
+                prune_leftovers,
             },
             recheck_period,
             namespace,

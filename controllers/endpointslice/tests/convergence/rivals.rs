@@ -1,0 +1,182 @@
+//! Others who will not let the slices of a Service be.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fairlead_fake_api::{Author, FakeApi, NODES, PODS, SERVICES, SLICES};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::history::NAMESPACE;
+use crate::oracle;
+use crate::process::Process;
+
+const MINUTE: Duration = Duration::from_mins(1);
+/// What a change of a Pod and the write that it calls for take, without any faults.
+const MOMENT: Duration = Duration::from_millis(500);
+/// Reverts in half an hour: five at once, then one every five minutes.
+const REVERTS: usize = 5 + 6;
+
+/// A Service with one Pod, and its controller.
+struct Scene {
+    api: FakeApi,
+    process: Process,
+    rival: Option<JoinHandle<()>>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let api = FakeApi::new(1);
+        api.put(&NODES, json!({"metadata": {"name": "n"}}));
+        api.put(
+            &SERVICES,
+            json!({"metadata": {"namespace": NAMESPACE, "name": "s"},
+            "spec": {"ipFamilies": ["IPv4"], "selector": {"app": "a"},
+                "ports": [{"name": "", "protocol": "TCP", "port": 80, "targetPort": 80}]}}),
+        );
+        let scene = Self { process: Process::start(&api), api, rival: None };
+        scene.add_pod(1);
+        sleep(MINUTE).await;
+        assert_eq!(oracle::check(&scene.api), Ok(()), "before anything happened");
+        scene
+    }
+
+    fn add_pod(&self, number: u8) {
+        let ip = format!("10.0.0.{number}");
+        self.api.put(&PODS, json!({"metadata": {"namespace": NAMESPACE, "name": format!("p{number}"), "labels": {"app": "a"}},
+            "spec": {"nodeName": "n"}, "status": {"podIP": ip, "podIPs": [{"ip": ip}], "conditions": [{"type": "Ready", "status": "True"}]}}));
+    }
+
+    /// Somebody who does this to every slice again and again, as often as anything is left to do.
+    fn rival(&mut self, act: fn(&FakeApi, &str, &Value)) {
+        let api = self.api.clone();
+        self.rival = Some(tokio::spawn(async move {
+            loop {
+                for slice in api.list(&SLICES) {
+                    act(&api, slice["metadata"]["name"].as_str().unwrap_or_default(), &slice);
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        }));
+    }
+
+    fn writes_since(&self, version: u64) -> usize {
+        let events = self.api.events_after(version);
+        events.iter().filter(|event| event.kind == &SLICES && event.author == Author::Client).count()
+    }
+
+    /// Endpoints that were in a slice at some moment since then.
+    fn was_published(&self, version: u64, pod: &str) -> bool {
+        let events = self.api.events_after(version);
+        let slices =
+            events.iter().filter(|event| event.kind == &SLICES).filter_map(|event| event.new.as_ref());
+        slices
+            .flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten())
+            .any(|it| it["targetRef"]["name"] == pod)
+    }
+
+    /// The fight of half an hour, and what follows it.
+    async fn fight(mut self, what: &str) {
+        let begun = self.api.version();
+        sleep(10 * MINUTE).await;
+        let (early, version) = (self.writes_since(begun), self.api.version());
+        assert!((5..=7).contains(&early), "{what}: {early} writes in the first ten minutes");
+        // The recheck comes by twice and is no way around.
+        sleep(20 * MINUTE).await;
+        let writes = self.writes_since(begun);
+        assert!(
+            (9..=REVERTS).contains(&writes),
+            "{what}: {writes} writes in half an hour, {} late",
+            self.writes_since(version)
+        );
+
+        // What happens to Pods is published all the same, and puts the rest right for a moment.
+        let version = self.api.version();
+        self.add_pod(2);
+        sleep(MOMENT).await;
+        assert!(
+            self.was_published(version, "p2") && self.was_published(version, "p1"),
+            "{what}: a change of a Pod waits"
+        );
+
+        self.rival.take().expect("there is a rival").abort();
+        sleep(5 * MINUTE).await;
+        assert_eq!(oracle::check(&self.api), Ok(()), "{what}: five minutes after it ended");
+        let version = self.api.version();
+        sleep(15 * MINUTE).await;
+        assert_eq!(self.writes_since(version), 0, "{what}: when all is right again");
+        // Forgiven: the next change is put right at once.
+        let slice = self.api.list(&SLICES).remove(0);
+        empty(&self.api, slice["metadata"]["name"].as_str().unwrap_or_default(), &slice);
+        sleep(MOMENT).await;
+        assert_eq!(oracle::check(&self.api), Ok(()), "{what}: much later");
+        self.process.kill();
+    }
+}
+
+fn empty(api: &FakeApi, name: &str, slice: &Value) {
+    if slice["endpoints"].as_array().is_some_and(|list| !list.is_empty()) {
+        api.edit(&SLICES, NAMESPACE, name, |slice| slice["endpoints"] = json!([]));
+    }
+}
+
+fn relabel(api: &FakeApi, name: &str, slice: &Value) {
+    if slice["metadata"]["labels"]["mine"].is_null() {
+        api.edit(&SLICES, NAMESPACE, name, |slice| slice["metadata"]["labels"]["mine"] = "x".into());
+    }
+}
+
+fn delete(api: &FakeApi, name: &str, _: &Value) {
+    api.delete(&SLICES, NAMESPACE, name);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reverting_slows_down_when_somebody_empties_slices_in_a_loop() {
+    let mut scene = Scene::new().await;
+    scene.rival(empty);
+    scene.fight("emptied").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn reverting_slows_down_when_somebody_relabels_slices_in_a_loop() {
+    let mut scene = Scene::new().await;
+    scene.rival(relabel);
+    scene.fight("relabelled").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn reverting_slows_down_when_somebody_deletes_slices_in_a_loop() {
+    let mut scene = Scene::new().await;
+    scene.rival(delete);
+    scene.fight("deleted").await;
+}
+
+/// A mutating webhook: each answer is other than what was sent, so each plan has something to write.
+#[tokio::test(start_paused = true)]
+async fn what_admission_changes_is_written_again_every_five_minutes_only() {
+    // What was stored before is stored again, which leaves no trace but here.
+    static WRITES: AtomicUsize = AtomicUsize::new(0);
+    let admit = |slice: &mut Value| {
+        WRITES.fetch_add(1, Ordering::Relaxed);
+        slice["metadata"]["labels"]["mine"] = "x".into();
+    };
+    let mut scene = Scene::new().await;
+    scene.api.set_admission(&SLICES, Some(admit));
+    let begun = scene.api.version();
+    scene.add_pod(2);
+    sleep(MOMENT).await;
+    assert!(scene.was_published(begun, "p2"));
+    sleep(30 * MINUTE).await;
+    let writes = WRITES.load(Ordering::Relaxed);
+    assert!((6..=8).contains(&writes), "{writes} writes in half an hour");
+
+    let version = scene.api.version();
+    scene.add_pod(3);
+    sleep(MOMENT).await;
+    assert!(scene.was_published(version, "p3"), "a change of a Pod waits");
+    scene.api.set_admission(&SLICES, None);
+    sleep(5 * MINUTE + MOMENT).await;
+    assert_eq!(oracle::check(&scene.api), Ok(()), "five minutes after it ended");
+    scene.process.kill();
+}

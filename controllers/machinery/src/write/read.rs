@@ -1,0 +1,43 @@
+//! Reading single objects past the cache, for what the cache does not keep.
+
+use http::{Request, header};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use serde::de::DeserializeOwned;
+
+use super::{TIMEOUT, WriteError, WriteFailure, Writer, classify, path};
+use crate::client::chain;
+use fairlead_objects::Resource;
+
+impl Writer {
+    /// An object as the API server has it now. One request, so for rare occasions only; it needs no permit and waits
+    /// for no place among the writes.
+    pub async fn read<T: DeserializeOwned>(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<T, WriteError> {
+        let failed = |kind| WriteError { what: format!("read {} {namespace}/{name}", resource.kind), kind };
+        let request = Request::get(path(resource, namespace, name))
+            .header(header::ACCEPT, "application/json")
+            .body(Body::empty())
+            .map_err(|error| failed(WriteFailure::Refused(error.to_string())))?;
+        let exchange = async {
+            let response = self.shared.client.send(request).await.map_err(|error| chain(&error))?;
+            let (parts, body) = response.into_parts();
+            let bytes = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+            Ok::<_, String>((parts.status, bytes))
+        };
+        let (status, bytes) = match tokio::time::timeout(TIMEOUT, exchange).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(reason)) => return Err(failed(WriteFailure::Unanswered(reason))),
+            Err(_) => return Err(failed(WriteFailure::Unanswered(format!("none within {TIMEOUT:?}")))),
+        };
+        if !status.is_success() {
+            return Err(failed(classify(status, None, &bytes)));
+        }
+        serde_json::from_slice(&bytes)
+            .map_err(|error| failed(WriteFailure::Unanswered(format!("it cannot be decoded: {error}"))))
+    }
+}
