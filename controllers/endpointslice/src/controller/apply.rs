@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairlead_discovery::names::{SERVICE_NAME, SLICE_MANAGED_BY};
 use fairlead_machinery::write::{WriteError, WriteFailure};
 use fairlead_objects::{Family, ObjectKey, Record, Slice};
 use futures::stream::{self, StreamExt};
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Controller;
-use crate::{Action, Written};
+use crate::{Action, Written, service_of};
 
 /// Writes of one family of one Service that are sent at a time.
 const WRITES_AT_A_TIME: usize = 8;
@@ -121,6 +122,9 @@ impl Controller {
                 let answer = self.writer.create(resource, namespace, &desired.create_body()).await?;
                 self.metrics.wrote("create");
                 self.check_answer(key, &desired, &answer);
+                if service_of(&answer) != Some(&key.name) {
+                    return Err(self.take_back(key, &answer).await);
+                }
                 Ok(Written::Created(self.stored(key, answer)))
             }
             Action::Update { current: before, desired } => {
@@ -137,6 +141,25 @@ impl Controller {
                 self.own_writes.deleted(key, Arc::clone(&slice), Instant::now());
                 Ok(Written::Deleted(slice))
             }
+        }
+    }
+
+    /// Deletes a slice that was created and is not the Service's: nobody would ever find it again, and the next plan
+    /// would create another one.
+    async fn take_back(&self, key: &ObjectKey, slice: &Slice) -> WriteError {
+        let uid = slice.uid.to_string();
+        let deleted = self.writer.delete(&Slice::RESOURCE, &key.namespace, &slice.key.name, &uid).await;
+        let outcome = match deleted {
+            Ok(()) => "it was deleted again".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        WriteError {
+            what: format!("create an EndpointSlice in namespace {}", key.namespace),
+            kind: WriteFailure::Refused(format!(
+                "an admission webhook or policy took away the labels {SERVICE_NAME} and {SLICE_MANAGED_BY}, by which {} \
+                 belongs to the Service; {outcome}",
+                slice.key.name
+            )),
         }
     }
 

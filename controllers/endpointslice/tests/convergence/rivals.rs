@@ -180,3 +180,28 @@ async fn what_admission_changes_is_written_again_every_five_minutes_only() {
     assert_eq!(oracle::check(&scene.api), Ok(()), "five minutes after it ended");
     scene.process.kill();
 }
+
+/// A webhook that takes slices away from their Service must not make them pile up.
+#[tokio::test(start_paused = true)]
+async fn slices_that_admission_takes_away_do_not_pile_up() {
+    static WRITES: AtomicUsize = AtomicUsize::new(0);
+    let admit = |slice: &mut Value| {
+        WRITES.fetch_add(1, Ordering::Relaxed);
+        slice["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] = "somebody".into();
+    };
+    let mut scene = Scene::new().await;
+    scene.api.set_admission(&SLICES, Some(admit));
+    for pod in 2..6 {
+        scene.add_pod(pod);
+        sleep(10 * MINUTE).await;
+    }
+    let slices = scene.api.list(&SLICES).len();
+    assert!(slices <= 2, "{slices} slices: the first one, taken away, and none that was made since");
+    let writes = WRITES.load(Ordering::Relaxed);
+    // For each change of a Pod some at once, with a pause that doubles, then one a minute.
+    assert!(writes <= 4 * 20, "{writes} writes in forty minutes");
+    scene.api.set_admission(&SLICES, None);
+    sleep(6 * MINUTE).await;
+    assert_eq!(oracle::check(&scene.api), Ok(()), "after it ended");
+    scene.process.kill();
+}
