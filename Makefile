@@ -7,7 +7,7 @@ CARGO_DENY_VERSION := 0.20.2
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools:
@@ -28,6 +28,21 @@ lab: tools ## Start a control plane to play with; Ctrl-C ends it
 .PHONY: test
 test: tools ## Run all tests, and say how long each part took
 	@hack/test
+
+.PHONY: bench
+bench: bench-memory bench-planning bench-compare ## Run all benchmarks
+
+.PHONY: bench-compare
+bench-compare: tools ## Fairlead against kube-controller-manager: CPU, memory, latency (about 25 minutes)
+	@hack/bench compare $(ARGS)
+
+.PHONY: bench-memory
+bench-memory: tools ## Memory of a cluster with 150,000 Pods
+	@hack/bench memory $(ARGS)
+
+.PHONY: bench-planning
+bench-planning: tools ## The cost of one change at different sizes
+	@hack/bench planning $(ARGS)
 
 .PHONY: lint
 lint: tools cargo-deny ## Check format, clippy, docs, licences and sources
