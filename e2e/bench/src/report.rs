@@ -1,6 +1,6 @@
 //! Figures as they come, and what became of the goals.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::statistics::median;
 /// Where figures go.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Output {
-    /// Write the lines of JSON to this file instead of standard output
+    /// Append the lines of JSON to this file instead of printing them
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -57,7 +57,7 @@ impl Report {
     /// An empty report that writes its lines of JSON where `output` says.
     pub(crate) fn new(benchmark: &'static str, output: &Output) -> io::Result<Self> {
         let lines: Box<dyn Write + Send> = match &output.json {
-            Some(path) => Box::new(create(path)?),
+            Some(path) => Box::new(open(path)?),
             None => Box::new(io::stdout()),
         };
         Ok(Self { benchmark, began: Instant::now(), figures: Vec::new(), goals: Vec::new(), lines })
@@ -177,8 +177,8 @@ impl Report {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    File::create(path).map_err(|error| {
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot write the figures to {}: {error}", path.display()))
     })
 }

@@ -75,7 +75,7 @@ pub async fn run(options: Options) -> Result<()> {
     bench.spread().await?;
     bench.dense().await?;
     bench.set_goals();
-    bench.report.finish().map_err(unwritten)
+    bench.report.finish().map_err(|error| unwritten(&error))
 }
 
 struct Bench {
@@ -90,7 +90,7 @@ struct Bench {
 
 impl Bench {
     async fn new(options: Options) -> Result<Self> {
-        let report = Report::new("compare", &options.output).map_err(unwritten)?;
+        let report = Report::new("compare", &options.output).map_err(|error| unwritten(&error))?;
         let lab = Lab::builder().nodes(3).proxy(ProxyMode::None).start().await?;
         let sides = [Side::fairlead(&lab).await?, Side::upstream(&lab).await?];
         let observer = Observer::start(&lab).await?;
@@ -105,7 +105,7 @@ impl Bench {
         for round in 1..=self.options.rounds {
             for index in 0..self.sides.len() {
                 self.begin(round, index);
-                self.from_nothing(index).await?;
+                self.start_from_nothing(index).await?;
                 self.restart(index).await?;
                 self.flips(index, "flip", &content).await?;
                 self.rollout(index, &mut content).await?;
@@ -142,7 +142,7 @@ impl Bench {
         let began = self.report.elapsed();
         let content = Content::create(&self.lab, namespaces, services, pods).await?;
         self.endpoints += services * pods;
-        let seconds = (self.report.elapsed() - began).as_secs_f64();
+        let seconds = self.report.elapsed().saturating_sub(began).as_secs_f64();
         self.report.progress(&format!(
             "{services} Services with {pods} Pods each are in {} namespaces after {seconds:.0} s",
             namespaces.len()
@@ -151,7 +151,7 @@ impl Bench {
     }
 
     /// Starts a side when there are no slices.
-    async fn from_nothing(&mut self, index: usize) -> Result<()> {
+    async fn start_from_nothing(&mut self, index: usize) -> Result<()> {
         content::delete_slices(&self.lab).await?;
         self.observer.complete(&self.lab, 0, PATIENCE).await?;
         let side = &self.sides[index];
@@ -160,7 +160,8 @@ impl Bench {
         let usage = side.settled(&self.lab, AT_LEAST, PATIENCE).await?;
         tokio::time::sleep(Duration::from_secs(self.options.settle)).await;
         let idle = side.usage()?;
-        let idle_cpu = (idle.cpu - usage.cpu).as_secs_f64() * 1e3 / number_of_seconds(self.options.settle);
+        let idle_cpu =
+            idle.cpu.saturating_sub(usage.cpu).as_secs_f64() * 1e3 / number_of_seconds(self.options.settle);
         self.add(index, "start: CPU", usage.cpu.as_secs_f64(), "s")?;
         self.add(index, "start: slices complete", (complete - began).as_secs_f64(), "s")?;
         self.add(index, "idle: CPU", idle_cpu, "ms/s")?;
@@ -179,7 +180,7 @@ impl Bench {
         let usage = side.settled(&self.lab, AT_LEAST, PATIENCE).await?;
         let writes = self.lab.writes().await?.since(&before).of_resource("endpointslices");
         self.add(index, "restart: CPU", usage.cpu.as_secs_f64(), "s")?;
-        let writes = usize::try_from(writes).map(number).unwrap_or(f64::INFINITY);
+        let writes = usize::try_from(writes).map_or(f64::INFINITY, number);
         self.add(index, "restart: writes", writes, "writes")
     }
 
@@ -189,7 +190,7 @@ impl Bench {
         let before = side.usage()?;
         let pods = content.spread_pods(self.options.flips / 2);
         let outcome = flips::run(&self.lab, &self.observer, &pods, self.options.rate, PATIENCE).await?;
-        let used = side.usage()?.cpu - before.cpu;
+        let used = side.usage()?.cpu.saturating_sub(before.cpu);
         let flips = outcome.seen.len();
         self.add(index, &format!("{measure}: CPU"), used.as_secs_f64() * 1e3 / number(flips), "ms/flip")?;
         self.quantiles(index, measure, &outcome.seen)?;
@@ -216,7 +217,7 @@ impl Bench {
     }
 
     fn add(&mut self, index: usize, measure: &str, value: f64, unit: &'static str) -> Result<()> {
-        self.report.add(measure, self.sides[index].name, value, unit).map_err(unwritten)
+        self.report.add(measure, self.sides[index].name, value, unit).map_err(|error| unwritten(&error))
     }
 
     fn set_goals(&mut self) {
@@ -242,6 +243,6 @@ fn number_of_seconds(seconds: u64) -> f64 {
     Duration::from_secs(seconds.max(1)).as_secs_f64()
 }
 
-fn unwritten(error: std::io::Error) -> lab::Error {
+fn unwritten(error: &std::io::Error) -> lab::Error {
     lab::Error::Invalid(format!("writing the figures: {error}"))
 }

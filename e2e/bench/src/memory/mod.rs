@@ -179,13 +179,13 @@ async fn measure(
     options: &Options,
 ) -> std::io::Result<()> {
     let side = stack.name();
-    let Options { services, pods, namespaces, nodes, rounds, .. } = *options;
-    let size = Size { services, pods, namespaces, nodes, dual: stack == Stack::Dual };
-    let replay = Replay::new(Recorded::new(size));
+    let Options { services, pods: pods_each, namespaces, nodes, rounds, .. } = *options;
+    let dual = stack == Stack::Dual;
+    let replay = Replay::new(Recorded::new(Size { services, pods: pods_each, namespaces, nodes, dual }));
     let objects = |kind| replay.recorded().count(kind);
     let (services_count, pods_count, slices_count) =
         (objects(Kind::Services), objects(Kind::Pods), objects(Kind::Slices));
-    let endpoints = slices_count * size.pods;
+    let endpoints = slices_count * pods_each;
     report.progress(&format!("{side}: {services_count} Services, {pods_count} Pods, {endpoints} endpoints"));
 
     let client = replay.client();
