@@ -16,15 +16,13 @@ use fairlead_objects::{Labels, Node, ObjectKey, Pod, Record, Service};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{FLAT, Options};
+use super::{FLAT, Options, STEP, decode};
 use crate::recorded::{Kind, Recorded, Size};
 use crate::report::Report;
 use crate::statistics::number;
 
-/// Events of one measurement. Odd, and so without a common divisor with the number of Pods at any default size.
-const EVENTS: usize = 4001;
-/// A step through the Pods that comes to ever different Services.
-const STEP: usize = 7919;
+/// Events of one measurement.
+const EVENTS: usize = 4000;
 
 /// Measures all sizes in turn.
 pub(super) async fn measure(report: &mut Report, options: &Options) -> io::Result<()> {
@@ -120,16 +118,6 @@ fn listed<R: Clone>(records: &[R]) -> Vec<SourceEvent<R>> {
     events.extend(records.iter().cloned().map(SourceEvent::Listed));
     events.push(SourceEvent::ListEnds);
     events
-}
-
-fn decode<R: Record>(recorded: &Recorded, kind: Kind) -> io::Result<Vec<R>> {
-    let mut text = String::new();
-    let objects = (0..recorded.count(kind)).map(|number| {
-        text.clear();
-        recorded.write(kind, number, &mut text);
-        Ok(serde_json::from_str(&text)?)
-    });
-    objects.collect()
 }
 
 impl World {
