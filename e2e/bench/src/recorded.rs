@@ -5,6 +5,7 @@
 //! differs from a capture in nothing else.
 
 use std::fmt::Write;
+use std::net::Ipv6Addr;
 use std::ops::Range;
 
 const POD: &str = include_str!("../data/pod.json");
@@ -129,7 +130,7 @@ impl Ids {
                 write!(to, "2026-11-02T{:02}:{:02}:{:02}Z", pod / 3600 % 24, pod / 60 % 60, pod % 60)
             }
             Part::Ipv4 => write!(to, "10.{}.{}.{}", 64 + (pod >> 16), pod >> 8 & 255, pod & 255),
-            Part::Ipv6 => write!(to, "fd00:10:244:{:x}::{:x}", pod >> 8, pod & 255),
+            Part::Ipv6 => write!(to, "{}", ipv6(pod)),
             Part::ClusterIp => {
                 write!(to, "10.{}.{}.{}", 128 + (service >> 16), service >> 8 & 255, service & 255)
             }
@@ -141,6 +142,12 @@ impl Ids {
         // Writing to a string does not fail.
         debug_assert!(written.is_ok());
     }
+}
+
+/// In the one spelling that controllers write.
+fn ipv6(pod: usize) -> Ipv6Addr {
+    let part = |bits: usize| u16::try_from(bits & 0xffff).unwrap_or_default();
+    Ipv6Addr::new(0xfd00, 0x10, 0x244, part(pod >> 16), 0, 0, 1, part(pod))
 }
 
 /// Spreads numbers, so that what is made of them looks drawn.
@@ -211,7 +218,7 @@ impl Recorded {
     /// Objects of a cluster of this size.
     pub(crate) fn new(size: Size) -> Self {
         let texts = if size.dual { vec![SLICE_IPV4, SLICE_IPV6] } else { vec![SLICE_IPV4] };
-        let slices = texts.into_iter().map(|text| {
+        let slices = texts.into_iter().map(str::trim_end).map(|text| {
             // The captured slice has one endpoint.
             let (before, rest) = text.split_once("\"endpoints\":[").unwrap_or((text, ""));
             let (endpoint, _) = rest.split_once("],\"ports\"").unwrap_or((rest, ""));
@@ -316,5 +323,15 @@ mod tests {
         let mut text = String::new();
         Recorded::new(SIZE).write(Kind::Pods, 5, &mut text);
         assert!(text.len().abs_diff(POD.len()) < 200, "{} instead of {}", text.len(), POD.len());
+    }
+
+    #[test]
+    fn an_object_is_one_line_of_a_watch() {
+        let recorded = Recorded::new(SIZE);
+        for kind in [Kind::Services, Kind::Pods, Kind::Slices] {
+            let mut text = String::new();
+            (0..recorded.count(kind)).for_each(|number| recorded.write(kind, number, &mut text));
+            assert!(!text.contains('\n'), "{kind:?}");
+        }
     }
 }

@@ -1,6 +1,8 @@
-//! Medians and quantiles.
+//! Medians and quantiles, and the clock of those who measure themselves.
 
 use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// The value below which the share `quantile` (0 to 1) of the values lies, by nearest rank; `None` without values.
 pub(crate) fn quantile(values: &[f64], quantile: f64) -> Option<f64> {
@@ -24,6 +26,13 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
 /// Milliseconds.
 pub(crate) fn millis(durations: &[Duration]) -> Vec<f64> {
     durations.iter().map(|duration| duration.as_secs_f64() * 1e3).collect()
+}
+
+/// CPU time that this process has used. Between two looks, others who use the machine are left out, which a clock on the
+/// wall does not.
+pub(crate) fn cpu_time() -> Duration {
+    // Never negative.
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
 }
 
 /// A count as a number to calculate with.

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fairlead_machinery::informer::Informer;
 use fairlead_machinery::membership::{Cause, Membership};
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{FLAT, Options, STEP, decode};
 use crate::recorded::{Kind, Recorded, Size};
 use crate::report::Report;
-use crate::statistics::number;
+use crate::statistics::{cpu_time, number};
 
 /// Events of one measurement.
 const EVENTS: usize = 4000;
@@ -70,7 +70,7 @@ struct Batch<R> {
 struct Feed<R> {
     batches: mpsc::UnboundedReceiver<Batch<R>>,
     events: std::vec::IntoIter<SourceEvent<R>>,
-    running: Option<(Instant, oneshot::Sender<Duration>)>,
+    running: Option<(Duration, oneshot::Sender<Duration>)>,
 }
 
 impl<R: Record> Source<R> for Feed<R> {
@@ -82,12 +82,12 @@ impl<R: Record> Source<R> for Feed<R> {
             // Asked for more: everybody has been told of the last one.
             if let Some((began, done)) = self.running.take() {
                 // Who asked may have given up.
-                let _ = done.send(began.elapsed());
+                let _ = done.send(cpu_time().saturating_sub(began));
             }
             match self.batches.recv().await {
                 Some(Batch { events, done }) => {
                     self.events = events.into_iter();
-                    self.running = Some((Instant::now(), done));
+                    self.running = Some((cpu_time(), done));
                 }
                 None => std::future::pending().await,
             }

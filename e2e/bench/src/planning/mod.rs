@@ -1,4 +1,6 @@
 //! What one change costs, and on what that depends: it should not depend on how large things are.
+//!
+//! All of it happens in one thread, so the CPU time of the process is what it takes, whoever else uses the machine.
 
 mod events;
 mod plans;

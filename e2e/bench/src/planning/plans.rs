@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fairlead_endpointslice::{
     Action, Ahead, Context, Facts, Lookup, Memory, NodeTable, Plan, Written, plan, plan_pods,
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{FLAT, Options, STEP, decode};
 use crate::recorded::{Kind, Recorded, Size};
 use crate::report::Report;
-use crate::statistics::number;
+use crate::statistics::{cpu_time, number};
 
 /// Endpoints of the Services.
 const SIZES: [usize; 3] = [10, 1000, 5000];
@@ -126,9 +126,9 @@ impl Cluster {
             self.pods[at] = pod;
 
             let changed = BTreeSet::from([name]);
-            let began = Instant::now();
+            let began = cpu_time();
             let plan = self.context(|context| plan_pods(context, &self.known, &changed, &self.memory));
-            took += began.elapsed();
+            took += cpu_time().saturating_sub(began);
             match plan {
                 Some(plan) if matches!(plan.actions[..], [Action::Update { .. }]) => {
                     took += self.write(plan)?;
@@ -147,14 +147,14 @@ impl Cluster {
 
     /// What planning everything takes, when nothing is to be written. Microseconds.
     fn everything(&self) -> io::Result<f64> {
-        let began = Instant::now();
+        let began = cpu_time();
         for _ in 0..WHOLE {
             let plan = self.plan_everything();
             if !plan.actions.is_empty() {
                 return Err(io::Error::other("a plan writes what was just written"));
             }
         }
-        Ok(began.elapsed().as_secs_f64() * 1e6 / number(WHOLE))
+        Ok(cpu_time().saturating_sub(began).as_secs_f64() * 1e6 / number(WHOLE))
     }
 
     fn context<T>(&self, make: impl FnOnce(&Context<'_>) -> T) -> T {
@@ -198,11 +198,11 @@ impl Cluster {
                 }
             });
         }
-        let began = Instant::now();
+        let began = cpu_time();
         if let Some(next) = plan.next {
             self.memory.written(next, &answers);
         }
-        Ok(began.elapsed())
+        Ok(cpu_time().saturating_sub(began))
     }
 
     fn store(&mut self, mut body: Value) -> io::Result<Arc<Slice>> {
