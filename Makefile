@@ -9,7 +9,7 @@ OLDEST_KUBERNETES := 1.33
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools:
@@ -38,8 +38,25 @@ test-oldest: tools ## Run the end-to-end tests on the oldest supported Kubernete
 MINUTES ?= 10
 
 .PHONY: weather
-weather: tools ## Run the manager in the worst weather, MINUTES=10, and say what it cost
-	MINUTES=$(MINUTES) cargo test --workspace --test convergence_real worst_weather -- --ignored --nocapture
+weather: tools ## Run the release build in the worst weather, MINUTES=10, and say what it cost
+	cargo build --release --workspace --bin fairlead
+	FAIRLEAD_BINARY=$$(hack/target-directory)/release/fairlead MINUTES=$(MINUTES) \
+	  cargo test --workspace --test convergence_real worst_weather -- --ignored --nocapture
+
+.PHONY: bench
+bench: bench-memory bench-planning bench-compare ## Run all benchmarks
+
+.PHONY: bench-compare
+bench-compare: tools ## Fairlead against kube-controller-manager: CPU, memory, latency (about 25 minutes)
+	@hack/bench compare $(ARGS)
+
+.PHONY: bench-memory
+bench-memory: tools ## Memory of a cluster with 150,000 Pods
+	@hack/bench memory $(ARGS)
+
+.PHONY: bench-planning
+bench-planning: tools ## The cost of one change at different sizes
+	@hack/bench planning $(ARGS)
 
 .PHONY: lint
 lint: tools cargo-deny ## Check format, clippy, docs, licences and sources

@@ -333,6 +333,16 @@ impl Lab {
         ManagerBuilder::new(self.shared.clone())
     }
 
+    /// One more kube-controller-manager, on a host of its own like a manager's, that runs only `controllers` (in the
+    /// syntax of `--controllers`) and each of them with the rights of its own ServiceAccount. It is started and not
+    /// waited for.
+    ///
+    /// # Errors
+    /// [`Error::MissingBinary`] when there is no binary.
+    pub async fn upstream(&self, controllers: &str, flags: &[&str]) -> Result<Process> {
+        crate::upstream::start(&self.shared, controllers, flags).await
+    }
+
     /// Applies `config/rbac`, once. [`ManagerBuilder::start`] does it by itself.
     ///
     /// # Errors

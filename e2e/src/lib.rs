@@ -45,6 +45,8 @@ mod pod_builder;
 mod process;
 mod service;
 mod site;
+mod upstream;
+mod usage;
 mod wait;
 mod webhook;
 
@@ -63,5 +65,6 @@ pub use pod::{Families, Pod};
 pub use pod_builder::PodBuilder;
 pub use process::Process;
 pub use service::{cluster_ips, node_port};
+pub use usage::Usage;
 pub use wait::{NotYet, wait_until};
 pub use webhook::Webhook;

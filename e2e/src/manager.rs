@@ -106,23 +106,7 @@ impl ManagerBuilder {
             Some(endpoint) => kubeconfigs.write_to(endpoint, &self.identity, &shared.pki, admin).await?,
             None => kubeconfigs.write(&self.identity, &shared.pki, admin).await?,
         };
-        let number = shared.managers.fetch_add(1, Ordering::Relaxed);
-        if number >= MOST {
-            return Err(Error::Invalid(format!(
-                "the lab has had {MOST} managers, and its addresses are used up"
-            )));
-        }
-        let name = format!("manager-{number}");
-        let host = {
-            let (shared, name) = (shared.clone(), name.clone());
-            blocking(move || {
-                let (ipv4, ipv6) = network::segment(network::manager_number(number));
-                let host = shared.site.host(&name, ipv4, ipv6)?;
-                network::plug(&shared.switch, &[(&host, Vec::new())])?;
-                Ok(host)
-            })
-            .await?
-        };
+        let (name, host) = manager_host(&shared).await?;
         let mut args = vec![
             "manager".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
@@ -134,6 +118,28 @@ impl ManagerBuilder {
         let process = start_in(&shared.site, &host, &name, binary, args, self.environment)?;
         Ok(Manager { host, process })
     }
+}
+
+/// A host of its own for one more process that writes slices, and the host's name.
+pub(crate) async fn manager_host(shared: &Arc<Shared>) -> Result<(String, Host)> {
+    let number = shared.managers.fetch_add(1, Ordering::Relaxed);
+    if number >= MOST {
+        return Err(Error::Invalid(format!(
+            "the lab has had {MOST} managers, and its addresses are used up"
+        )));
+    }
+    let name = format!("manager-{number}");
+    let host = {
+        let (shared, name) = (shared.clone(), name.clone());
+        blocking(move || {
+            let (ipv4, ipv6) = network::segment(network::manager_number(number));
+            let host = shared.site.host(&name, ipv4, ipv6)?;
+            network::plug(&shared.switch, &[(&host, Vec::new())])?;
+            Ok(host)
+        })
+        .await?
+    };
+    Ok((name, host))
 }
 
 /// A `fairlead manager` in the lab. Dropping this handle leaves it running until the lab ends.

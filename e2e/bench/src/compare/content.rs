@@ -1,0 +1,100 @@
+//! Services and their Pods, the same for both sides.
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, DeleteParams, ListParams};
+use lab::{Lab, Pod, Result};
+use serde_json::json;
+
+/// What is created at a time: enough to keep the API server busy.
+const AT_A_TIME: usize = 32;
+/// Label of the slices of both sides.
+const OF_THE_CONTROLLER: &str = "endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io";
+
+/// A Service and the Pods that it selects.
+pub(super) struct Member {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) pods: Vec<Pod>,
+}
+
+/// Services of one kind.
+pub(super) struct Content {
+    pub(super) services: Vec<Member>,
+}
+
+impl Content {
+    /// Creates namespaces and, spread evenly over them, Services with their Pods, all of them ready.
+    pub(super) async fn create(
+        lab: &Lab,
+        namespaces: &[String],
+        services: usize,
+        pods: usize,
+    ) -> Result<Self> {
+        for namespace in namespaces {
+            lab.namespace(namespace).await?;
+        }
+        let mut members: Vec<_> = (0..services)
+            .zip(namespaces.iter().cycle())
+            .map(|(number, namespace)| Member {
+                namespace: namespace.clone(),
+                name: format!("app-{number}"),
+                pods: Vec::new(),
+            })
+            .collect();
+        let creating = members.iter().map(|member| create_service(lab, member));
+        stream::iter(creating).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
+        let wanted: Vec<_> = (0..members.len()).flat_map(|at| (0..pods).map(move |pod| (at, pod))).collect();
+        let creating = wanted.iter().map(|&(at, pod)| {
+            let member = &members[at];
+            async move { Ok::<_, lab::Error>((at, create_pod(lab, member, &pod.to_string()).await?)) }
+        });
+        let created: Vec<_> = stream::iter(creating).buffer_unordered(AT_A_TIME).try_collect().await?;
+        for (at, pod) in created {
+            members[at].pods.push(pod);
+        }
+        Ok(Self { services: members })
+    }
+
+    /// So many Pods, or all if there are fewer, taken evenly from the whole.
+    pub(super) fn spread_pods(&self, count: usize) -> Vec<Pod> {
+        // One Pod of each Service, then the second of each, so that changes come to ever different Services.
+        let most = self.services.iter().map(|member| member.pods.len()).max().unwrap_or_default();
+        let in_turn: Vec<_> = (0..most)
+            .flat_map(|at| self.services.iter().filter_map(move |member| member.pods.get(at)))
+            .collect();
+        let step = (in_turn.len() / count.max(1)).max(1);
+        in_turn.into_iter().step_by(step).take(count).cloned().collect()
+    }
+}
+
+async fn create_service(lab: &Lab, member: &Member) -> Result<()> {
+    let object = json!({
+        "metadata": { "name": member.name },
+        "spec": {
+            "selector": { "app": member.name },
+            "ports": [{ "name": "http", "port": 80, "targetPort": 8080 }],
+        },
+    });
+    lab.create::<Service>(&member.namespace, object).await.map(drop)
+}
+
+/// A ready Pod of a Service.
+pub(super) async fn create_pod(lab: &Lab, member: &Member, suffix: &str) -> Result<Pod> {
+    let name = format!("{}-{suffix}", member.name);
+    lab.pod(&member.namespace, &name).label("app", &member.name).label("team", "bench").paper().start().await
+}
+
+/// Deletes all slices that either side has made.
+pub(super) async fn delete_slices(lab: &Lab) -> Result<()> {
+    let all: Api<EndpointSlice> = Api::all(lab.api());
+    let ours = ListParams::default().labels(OF_THE_CONTROLLER);
+    let found = all.list_metadata(&ours).await?;
+    let deleting = found.items.into_iter().map(|slice| async move {
+        let namespace = slice.metadata.namespace.unwrap_or_default();
+        let api: Api<EndpointSlice> = Api::namespaced(lab.api(), &namespace);
+        api.delete(&slice.metadata.name.unwrap_or_default(), &DeleteParams::default()).await.map(drop)
+    });
+    Ok(stream::iter(deleting).buffer_unordered(AT_A_TIME).try_collect::<()>().await?)
+}

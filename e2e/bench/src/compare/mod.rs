@@ -1,0 +1,248 @@
+//! Fairlead against kube-controller-manager's endpointslice-controller, in one lab and with the same content.
+//!
+//! Both sides are processes on hosts of their own, with the rights of upstream's role for this controller. They are
+//! started and stopped in turn, so that whatever else the machine does befalls both. The lab's own
+//! kube-controller-manager (service accounts, garbage collection, namespaces) is a third process and not measured.
+
+mod content;
+mod flips;
+mod observer;
+mod rollout;
+mod side;
+
+use std::time::Duration;
+
+use clap::Parser;
+use lab::{Lab, ProxyMode, Result};
+
+use crate::report::{Output, Report};
+use crate::statistics::{millis, number, quantile};
+use content::Content;
+use observer::Observer;
+use side::Side;
+
+/// Our side in the figures.
+const OURS: &str = "fairlead";
+/// The other side.
+const UPSTREAM: &str = "upstream";
+/// Longer than either side takes for anything.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// A process that has just been started is looked at for at least so long, because it may wait for an answer before
+/// its work begins.
+const AT_LEAST: Duration = Duration::from_secs(8);
+
+/// What to compare.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bench-compare",
+    about = "Fairlead against kube-controller-manager's endpointslice-controller"
+)]
+pub struct Options {
+    /// Services, spread over 20 namespaces; as many again in one namespace
+    #[arg(long, default_value_t = 1000)]
+    services: usize,
+    /// Pods of each Service
+    #[arg(long, default_value_t = 10)]
+    pods: usize,
+    /// Endpoints of the one large Service
+    #[arg(long, default_value_t = 5000)]
+    large: usize,
+    /// How often each side is measured
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Changes of readiness in each measurement; half of the Pods become not ready, then the same ones ready again
+    #[arg(long, default_value_t = 1000)]
+    flips: usize,
+    /// Changes of readiness per second
+    #[arg(long, default_value_t = 50)]
+    rate: u32,
+    /// Services whose Pods are all replaced, one after the other
+    #[arg(long, default_value_t = 40)]
+    rollouts: usize,
+    /// Seconds between settling and the look at memory
+    #[arg(long, default_value_t = 30)]
+    settle: u64,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Runs the comparison and prints its figures.
+///
+/// # Errors
+/// When the lab fails, a side dies, or slices do not become complete.
+pub async fn run(options: Options) -> Result<()> {
+    let mut bench = Bench::new(options).await?;
+    bench.spread().await?;
+    bench.dense().await?;
+    bench.set_goals();
+    bench.report.finish().map_err(|error| unwritten(&error))
+}
+
+struct Bench {
+    options: Options,
+    report: Report,
+    lab: Lab,
+    observer: Observer,
+    sides: [Side; 2],
+    /// Pods in the lab that are endpoints.
+    endpoints: usize,
+}
+
+impl Bench {
+    async fn new(options: Options) -> Result<Self> {
+        let report = Report::new("compare", &options.output).map_err(|error| unwritten(&error))?;
+        let lab = Lab::builder().nodes(3).proxy(ProxyMode::None).start().await?;
+        let sides = [Side::fairlead(&lab).await?, Side::upstream(&lab).await?];
+        let observer = Observer::start(&lab).await?;
+        report.progress(&format!("a lab with Kubernetes {} is ready", lab.api_version().await?));
+        Ok(Self { options, report, lab, observer, sides, endpoints: 0 })
+    }
+
+    /// Services in many namespaces: start, memory, restart, flips, rolling updates.
+    async fn spread(&mut self) -> Result<()> {
+        let namespaces: Vec<_> = (1..=20).map(|number| format!("team-{number}")).collect();
+        let mut content = self.create(&namespaces, self.options.services, self.options.pods).await?;
+        for round in 1..=self.options.rounds {
+            for index in 0..self.sides.len() {
+                self.begin(round, index);
+                self.start_from_nothing(index).await?;
+                self.restart(index).await?;
+                self.flips(index, "flip", &content).await?;
+                self.rollout(index, &mut content).await?;
+                self.sides[index].stop().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same Services in one namespace, and one Service with very many endpoints.
+    async fn dense(&mut self) -> Result<()> {
+        let crowd = self.create(&["crowd".to_owned()], self.options.services, self.options.pods).await?;
+        let large = self.create(&["large".to_owned()], 1, self.options.large).await?;
+        for round in 1..=self.options.rounds {
+            for index in 0..self.sides.len() {
+                self.begin(round, index);
+                self.sides[index].start()?;
+                self.observer.complete(&self.lab, self.endpoints, PATIENCE).await?;
+                self.sides[index].settled(&self.lab, AT_LEAST, PATIENCE).await?;
+                self.flips(index, "flip, one namespace", &crowd).await?;
+                self.flips(index, "flip, large Service", &large).await?;
+                self.sides[index].stop().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&self, round: usize, index: usize) {
+        let (side, rounds) = (self.sides[index].name, self.options.rounds);
+        self.report.progress(&format!("round {round} of {rounds}: {side}"));
+    }
+
+    async fn create(&mut self, namespaces: &[String], services: usize, pods: usize) -> Result<Content> {
+        let began = self.report.elapsed();
+        let content = Content::create(&self.lab, namespaces, services, pods).await?;
+        self.endpoints += services * pods;
+        let seconds = self.report.elapsed().saturating_sub(began).as_secs_f64();
+        self.report.progress(&format!(
+            "{services} Services with {pods} Pods each are in {} namespaces after {seconds:.0} s",
+            namespaces.len()
+        ));
+        Ok(content)
+    }
+
+    /// Starts a side when there are no slices.
+    async fn start_from_nothing(&mut self, index: usize) -> Result<()> {
+        content::delete_slices(&self.lab).await?;
+        self.observer.complete(&self.lab, 0, PATIENCE).await?;
+        let side = &self.sides[index];
+        let began = side.start()?;
+        let complete = self.observer.complete(&self.lab, self.endpoints, PATIENCE).await?;
+        let usage = side.settled(&self.lab, AT_LEAST, PATIENCE).await?;
+        tokio::time::sleep(Duration::from_secs(self.options.settle)).await;
+        let idle = side.usage()?;
+        let idle_cpu =
+            idle.cpu.saturating_sub(usage.cpu).as_secs_f64() * 1e3 / number_of_seconds(self.options.settle);
+        self.add(index, "start: CPU", usage.cpu.as_secs_f64(), "s")?;
+        self.add(index, "start: slices complete", (complete - began).as_secs_f64(), "s")?;
+        self.add(index, "idle: CPU", idle_cpu, "ms/s")?;
+        // Far below 2^53.
+        #[expect(clippy::cast_precision_loss)]
+        let resident = idle.resident as f64 / 1e6;
+        self.add(index, "memory: RSS", resident, "MB")
+    }
+
+    /// Ends a side and starts it again, with everything in place.
+    async fn restart(&mut self, index: usize) -> Result<()> {
+        let side = &self.sides[index];
+        side.stop().await?;
+        let before = self.lab.writes().await?;
+        side.start()?;
+        let usage = side.settled(&self.lab, AT_LEAST, PATIENCE).await?;
+        let writes = self.lab.writes().await?.since(&before).of_resource("endpointslices");
+        self.add(index, "restart: CPU", usage.cpu.as_secs_f64(), "s")?;
+        let writes = usize::try_from(writes).map_or(f64::INFINITY, number);
+        self.add(index, "restart: writes", writes, "writes")
+    }
+
+    /// Lets Pods become not ready and ready again, at a steady rate.
+    async fn flips(&mut self, index: usize, measure: &str, content: &Content) -> Result<()> {
+        let side = &self.sides[index];
+        let before = side.usage()?;
+        let pods = content.spread_pods(self.options.flips / 2);
+        let outcome = flips::run(&self.lab, &self.observer, &pods, self.options.rate, PATIENCE).await?;
+        let used = side.usage()?.cpu.saturating_sub(before.cpu);
+        let flips = outcome.seen.len();
+        self.add(index, &format!("{measure}: CPU"), used.as_secs_f64() * 1e3 / number(flips), "ms/flip")?;
+        self.quantiles(index, measure, &outcome.seen)?;
+        // What both sides share: how long the API server takes for the change that they react to.
+        let answered = quantile(&millis(&outcome.answered), 0.5).unwrap_or(f64::NAN);
+        self.add(index, &format!("{measure}: patch answered, p50"), answered, "ms")
+    }
+
+    /// Replaces all Pods of some Services.
+    async fn rollout(&mut self, index: usize, content: &mut Content) -> Result<()> {
+        let outcome =
+            rollout::run(&self.lab, &self.observer, content, self.options.rollouts, PATIENCE).await?;
+        self.quantiles(index, "rollout: endpoint not ready", &outcome.not_ready)?;
+        self.quantiles(index, "rollout: endpoint gone", &outcome.gone)
+    }
+
+    fn quantiles(&mut self, index: usize, measure: &str, durations: &[Duration]) -> Result<()> {
+        let values = millis(durations);
+        for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
+            let value = quantile(&values, share).unwrap_or(f64::NAN);
+            self.add(index, &format!("{measure}, {name}"), value, "ms")?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, index: usize, measure: &str, value: f64, unit: &'static str) -> Result<()> {
+        self.report.add(measure, self.sides[index].name, value, unit).map_err(|error| unwritten(&error))
+    }
+
+    fn set_goals(&mut self) {
+        for (measure, at_most) in [
+            ("start: CPU", 0.35),
+            ("start: slices complete", 0.5),
+            ("memory: RSS", 0.2),
+            ("restart: CPU", 0.25),
+            ("flip: CPU", 0.4),
+            ("flip, p99", 0.5),
+            ("rollout: endpoint gone, p99", 0.1),
+            ("flip, one namespace: CPU", 0.1),
+            ("flip, large Service: CPU", 0.2),
+            ("flip, large Service, p50", 0.15),
+        ] {
+            self.report.want_ratio(measure, OURS, UPSTREAM, at_most);
+        }
+        self.report.want("restart: writes", OURS, 0.0);
+    }
+}
+
+fn number_of_seconds(seconds: u64) -> f64 {
+    Duration::from_secs(seconds.max(1)).as_secs_f64()
+}
+
+fn unwritten(error: &std::io::Error) -> lab::Error {
+    lab::Error::Invalid(format!("writing the figures: {error}"))
+}

@@ -1,0 +1,259 @@
+//! What a client of the API sees of the slices, as it happens.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::io::AsyncBufReadExt;
+use futures::{AsyncBufRead, pin_mut};
+use lab::{Lab, Pod, Result};
+use parking_lot::Mutex;
+use serde::Deserialize;
+
+/// Longer than any run, and bookmarks keep the connection busy.
+const WATCH: &str =
+    "/apis/discovery.k8s.io/v1/endpointslices?watch=true&allowWatchBookmarks=true&timeoutSeconds=36000";
+
+/// What is to be seen of a Pod's endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Want {
+    /// It is ready or not ready; one that is gone is not ready either.
+    Ready(bool),
+    /// No slice has it.
+    Gone,
+}
+
+/// A watch of all slices.
+pub(super) struct Observer {
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Pods by the slice that names them.
+    slices: HashMap<String, HashSet<String>>,
+    /// In how many slices a Pod is.
+    places: HashMap<String, usize>,
+    awaited: HashMap<(String, Want), Instant>,
+    delays: HashMap<Want, Vec<Duration>>,
+    /// When a Pod was last added or removed.
+    last_change: Option<Instant>,
+    /// Why nothing more will be seen.
+    ended: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: &'a str,
+    #[serde(borrow)]
+    object: &'a serde_json::value::RawValue,
+}
+
+#[derive(Deserialize)]
+struct Slice {
+    metadata: Metadata,
+    #[serde(default)]
+    endpoints: Option<Vec<Endpoint>>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Endpoint {
+    #[serde(default)]
+    conditions: Conditions,
+    target_ref: Option<Target>,
+}
+
+#[derive(Default, Deserialize)]
+struct Conditions {
+    ready: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+impl Observer {
+    /// Begins to watch.
+    pub(super) async fn start(lab: &Lab) -> Result<Self> {
+        let request = http::Request::get(WATCH)
+            .body(Vec::new())
+            .map_err(|error| lab::Error::Invalid(format!("asking for {WATCH}: {error}")))?;
+        let lines = lab.api().request_stream(request).await?;
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let shared = Arc::clone(&seen);
+        tokio::spawn(async move {
+            let why = follow(lines, &shared).await;
+            shared.lock().ended = Some(why);
+        });
+        Ok(Self { seen })
+    }
+
+    /// From now on this is awaited of a Pod.
+    pub(super) fn expect(&self, pod: &Pod, want: Want) {
+        let key = (key(pod.namespace(), pod.name()), want);
+        self.seen.lock().awaited.insert(key, Instant::now());
+    }
+
+    /// How long after the expectation each was seen; forgets it.
+    pub(super) fn take_seen(&self, want: Want) -> Vec<Duration> {
+        self.seen.lock().delays.remove(&want).unwrap_or_default()
+    }
+
+    /// Waits until all expectations have been seen.
+    pub(super) async fn all_seen(&self, lab: &Lab, limit: Duration) -> Result<()> {
+        lab.wait_until("slices to show all changes", limit, async || {
+            let seen = self.seen.lock();
+            match (&seen.ended, seen.awaited.len()) {
+                (Some(why), _) => Err(format!("the watch of slices ended: {why}").into()),
+                (None, 0) => Ok(()),
+                (None, count) => Err(format!("{count} have not been seen").into()),
+            }
+        })
+        .await
+    }
+
+    /// Waits until so many Pods are in slices, and says since when.
+    pub(super) async fn complete(&self, lab: &Lab, endpoints: usize, limit: Duration) -> Result<Instant> {
+        lab.wait_until(format!("{endpoints} endpoints in slices"), limit, async || {
+            let seen = self.seen.lock();
+            match &seen.ended {
+                Some(why) => Err(format!("the watch of slices ended: {why}").into()),
+                None if seen.places.len() == endpoints => Ok(seen.last_change.unwrap_or_else(Instant::now)),
+                None => Err(format!("there are {}", seen.places.len()).into()),
+            }
+        })
+        .await
+    }
+}
+
+/// Takes in events until there are no more, and says why.
+async fn follow(lines: impl AsyncBufRead, seen: &Mutex<Seen>) -> String {
+    pin_mut!(lines);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match lines.read_until(b'\n', &mut line).await {
+            Ok(0) => return "the API server ended it".to_owned(),
+            Ok(_) => {}
+            Err(error) => return error.to_string(),
+        }
+        let now = Instant::now();
+        if let Err(error) = seen.lock().take_in(&line, now) {
+            return format!("an event cannot be read: {error}");
+        }
+    }
+}
+
+impl Seen {
+    fn take_in(&mut self, line: &[u8], now: Instant) -> serde_json::Result<()> {
+        let event: Event<'_> = serde_json::from_slice(line)?;
+        if event.kind == "BOOKMARK" {
+            return Ok(());
+        }
+        let slice: Slice = serde_json::from_str(event.object.get())?;
+        let name = key(&slice.metadata.namespace, &slice.metadata.name);
+        let mut pods = HashSet::new();
+        if event.kind != "DELETED" {
+            for endpoint in slice.endpoints.into_iter().flatten() {
+                let Some(target) = endpoint.target_ref else { continue };
+                let pod = key(&slice.metadata.namespace, &target.name);
+                let ready = Want::Ready(endpoint.conditions.ready.unwrap_or(true));
+                self.fulfil(pod.clone(), ready, now);
+                pods.insert(pod);
+            }
+        }
+        for pod in &pods {
+            *self.places.entry(pod.clone()).or_insert_with(|| {
+                self.last_change = Some(now);
+                0
+            }) += 1;
+        }
+        let before = if pods.is_empty() { self.slices.remove(&name) } else { self.slices.insert(name, pods) };
+        for pod in before.into_iter().flatten() {
+            // The new places were counted first, so that a Pod that stays is never without one.
+            if let Some(count) = self.places.get_mut(&pod) {
+                *count -= 1;
+                if *count == 0 {
+                    self.places.remove(&pod);
+                    self.last_change = Some(now);
+                    self.fulfil(pod.clone(), Want::Ready(false), now);
+                    self.fulfil(pod, Want::Gone, now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fulfil(&mut self, pod: String, want: Want, now: Instant) {
+        if !self.awaited.is_empty()
+            && let Some(since) = self.awaited.remove(&(pod, want))
+        {
+            self.delays.entry(want).or_default().push(now.saturating_duration_since(since));
+        }
+    }
+}
+
+fn key(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event(kind: &str, slice: &str, pods: &[(&str, bool)]) -> Vec<u8> {
+        let endpoints: Vec<Value> = pods
+            .iter()
+            .map(|(pod, ready)| json!({"conditions": {"ready": ready}, "targetRef": {"name": pod}}))
+            .collect();
+        let object = json!({"metadata": {"namespace": "n", "name": slice}, "endpoints": endpoints});
+        json!({"type": kind, "object": object}).to_string().into_bytes()
+    }
+
+    fn await_all(seen: &mut Seen, now: Instant) {
+        for want in [Want::Ready(false), Want::Ready(true), Want::Gone] {
+            seen.awaited.insert(("n/p".into(), want), now);
+        }
+    }
+
+    #[test]
+    fn an_expectation_is_fulfilled_once_and_timed() {
+        let (mut seen, start) = (Seen::default(), Instant::now());
+        let later = |millis| start + Duration::from_millis(millis);
+        seen.take_in(&event("ADDED", "a", &[("p", true), ("q", true)]), start).unwrap();
+        await_all(&mut seen, start);
+        seen.take_in(&event("MODIFIED", "a", &[("p", false), ("q", true)]), later(3)).unwrap();
+        seen.take_in(&event("MODIFIED", "a", &[("p", false), ("q", false)]), later(5)).unwrap();
+        assert_eq!(seen.delays[&Want::Ready(false)], [Duration::from_millis(3)]);
+        assert_eq!(seen.delays.len(), 1);
+        seen.take_in(&event("MODIFIED", "a", &[("q", false)]), later(9)).unwrap();
+        assert_eq!(seen.delays[&Want::Gone], [Duration::from_millis(9)]);
+        assert_eq!(seen.places.len(), 1);
+    }
+
+    #[test]
+    fn a_pod_that_moves_to_another_slice_is_not_gone() {
+        let (mut seen, start) = (Seen::default(), Instant::now());
+        seen.take_in(&event("ADDED", "a", &[("p", true)]), start).unwrap();
+        await_all(&mut seen, start);
+        seen.take_in(&event("ADDED", "b", &[("p", true)]), start).unwrap();
+        seen.take_in(&event("MODIFIED", "a", &[]), start).unwrap();
+        assert!(!seen.delays.contains_key(&Want::Gone));
+        seen.take_in(&event("DELETED", "b", &[("p", true)]), start).unwrap();
+        assert_eq!(seen.delays[&Want::Gone].len(), 1);
+        // One that is gone is not ready, too.
+        assert_eq!(seen.delays[&Want::Ready(false)].len(), 1);
+        assert!(seen.places.is_empty() && seen.slices.is_empty());
+    }
+}
