@@ -300,6 +300,17 @@ async fn an_api_server_that_is_down_is_waited_for() -> Result<()> {
         .await?;
     drill.faults.set_down(false)?;
     assert_eq!(drill.faults.made(Fault::Down), 1);
+    drill.right().await?;
+    // The garbage collector also goes after the slices of the former Service, some of them when they are gone already.
+    drill
+        .lab
+        .wait_until("the garbage collector to be done", PATIENCE, async || {
+            match writes_at_rest(&drill.lab, &drill.manager).await? {
+                0 => Ok(()),
+                writes => Err(format!("{writes} writes").into()),
+            }
+        })
+        .await?;
     drill.ends_well().await
 }
 
