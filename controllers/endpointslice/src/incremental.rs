@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fairlead_objects::{AddressType, Family, Istr, Pod, Slice};
+use fairlead_objects::{Family, Istr, Pod, Slice};
 use hashbrown::HashMap;
 
 use crate::facts::{Context, Facts};
@@ -37,7 +37,7 @@ pub fn plan_pods(
     memory: &Memory,
 ) -> Option<Plan> {
     let layout = memory.layout_of(context.service)?;
-    // Slices without endpoints go as soon as there is another one.
+    // A placeholder goes as soon as there is another slice.
     let mut slots: BTreeSet<SlotId> = layout.empty_slots().collect();
     slots.extend(pods.iter().flat_map(|pod| layout.slots_of(pod)));
     loop {
@@ -92,8 +92,8 @@ impl Part {
         let mut slices = Vec::with_capacity(slots.len());
         for id in slots {
             let slot = layout.slot(*id)?;
-            let slice = lookup.slice(&slot.name).filter(|slice| slice.version == slot.version)?;
-            if slice.terminating || slice.address_type != AddressType::Ip(slot.family) {
+            let slice = lookup.slice(&slot.name).filter(|slice| slot.is(slice))?;
+            if slice.terminating {
                 return None;
             }
             match slot.family {

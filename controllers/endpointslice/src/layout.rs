@@ -8,6 +8,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use fairlead_objects::{AddressType, Family, Hints, Istr, PortSet, ResourceVersion, Slice};
+use hashbrown::hash_table::OccupiedEntry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::family::Placement;
@@ -20,6 +21,10 @@ pub(crate) type SlotId = u32;
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     slots: Vec<Option<Slot>>,
+    /// Positions that are not taken.
+    free: Vec<SlotId>,
+    /// Positions by the names of the slices.
+    names: HashTable<SlotId>,
     places: HashTable<Place>,
     hasher: DefaultHashBuilder,
     v4: Totals,
@@ -32,11 +37,22 @@ pub(crate) struct Slot {
     /// Its name.
     pub(crate) name: Istr,
     /// The version of the content that the layout counts.
-    pub(crate) version: ResourceVersion,
+    version: ResourceVersion,
     /// Its family.
     pub(crate) family: Family,
     ports: PortSet,
     endpoints: u32,
+}
+
+impl Slot {
+    /// Is this the slice, with the content that is counted?
+    pub(crate) fn is(&self, slice: &Slice) -> bool {
+        self.name == slice.key.name
+            && self.version == slice.version
+            && self.endpoints as usize == slice.endpoints.len()
+            && self.ports == slice.ports
+            && slice.address_type == AddressType::Ip(self.family)
+    }
 }
 
 /// The endpoint of a Pod is in a slice. The Pod is told by a hash of its name; the slice itself knows for sure.
@@ -91,15 +107,16 @@ impl Totals {
         }
     }
 
-    /// Takes out a slice that was added.
+    /// Takes out a slice that was added. A slice that says something else than it did under this version, as after a
+    /// restored backup, spoils the sums and must not bring the process down: the next recheck puts that right.
     pub(crate) fn subtract(&mut self, slice: &Slice) {
-        self.slices -= 1;
-        self.empty -= usize::from(slice.endpoints.is_empty());
+        self.slices = self.slices.saturating_sub(1);
+        self.empty = self.empty.saturating_sub(usize::from(slice.endpoints.is_empty()));
         decrease(&mut self.groups, &slice.ports, slice.endpoints.len());
         for endpoint in &slice.endpoints {
-            self.hints.hinted -= usize::from(endpoint.hints.is_some());
+            self.hints.hinted = self.hints.hinted.saturating_sub(usize::from(endpoint.hints.is_some()));
             if endpoint.conditions.ready == Some(true) {
-                self.hints.ready -= 1;
+                self.hints.ready = self.hints.ready.saturating_sub(1);
                 if let Some(zone) = only_zone(endpoint.hints.as_deref()) {
                     decrease(&mut self.hints.zones, zone, 1);
                 }
@@ -133,7 +150,7 @@ fn increase<K: Clone + PartialEq>(counts: &mut Vec<(K, usize)>, key: &K, by: usi
 
 fn decrease<K: PartialEq>(counts: &mut Vec<(K, usize)>, key: &K, by: usize) {
     if let Some(at) = counts.iter().position(|(known, _)| known == key) {
-        counts[at].1 -= by;
+        counts[at].1 = counts[at].1.saturating_sub(by);
         if counts[at].1 == 0 {
             counts.swap_remove(at);
         }
@@ -146,6 +163,8 @@ impl Layout {
     pub(crate) fn new<'a>(slices: impl IntoIterator<Item = &'a Arc<Slice>>) -> Option<Self> {
         let mut layout = Self {
             slots: Vec::new(),
+            free: Vec::new(),
+            names: HashTable::new(),
             places: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             v4: Totals::default(),
@@ -185,8 +204,10 @@ impl Layout {
 
     /// The slices without endpoints.
     pub(crate) fn empty_slots(&self) -> impl Iterator<Item = SlotId> {
+        // Rarely is there any; looking at all slices for nothing would cost what the layout saves.
         let any = self.v4.empty + self.v6.empty > 0;
-        self.live().filter(move |(_, slot)| any && slot.endpoints == 0).map(|(id, _)| id)
+        let slots = any.then(|| self.live()).into_iter().flatten();
+        slots.filter(|(_, slot)| slot.endpoints == 0).map(|(id, _)| id)
     }
 
     /// The slice in which the endpoints of this placement find room and the least room remains; of equal ones that with
@@ -220,13 +241,18 @@ impl Layout {
             ports: slice.ports.clone(),
             endpoints: u32::try_from(slice.endpoints.len()).ok()?,
         });
-        let free = self.slots.iter().position(Option::is_none);
-        let at = free.unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        self.slots[at] = slot;
-        let id = SlotId::try_from(at).ok()?;
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => SlotId::try_from(self.slots.len()).ok()?,
+        };
+        if id as usize == self.slots.len() {
+            self.slots.push(slot);
+        } else {
+            self.slots[id as usize] = slot;
+        }
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let hash = |id: &SlotId| slots[*id as usize].as_ref().map_or(0, |slot| hasher.hash_one(&slot.name));
+        self.names.insert_unique(hasher.hash_one(&slice.key.name), id, hash);
         self.totals_mut(family).add(slice);
         self.settle(id, slice);
         Some(())
@@ -235,7 +261,10 @@ impl Layout {
     /// A slice was deleted; its content is the one that was counted. `None` if it was not known.
     pub(crate) fn remove(&mut self, slice: &Slice) -> Option<()> {
         let id = self.find(slice)?;
+        let hash = self.hasher.hash_one(&slice.key.name);
+        drop(self.names.find_entry(hash, |known| *known == id).map(OccupiedEntry::remove));
         self.slots[id as usize] = None;
+        self.free.push(id);
         self.subtract(slice)?;
         self.unsettle(id, slice);
         Some(())
@@ -269,8 +298,9 @@ impl Layout {
 
     /// The slot of this slice in just this version.
     fn find(&self, slice: &Slice) -> Option<SlotId> {
-        let is_it = |slot: &Slot| slot.name == slice.key.name && slot.version == slice.version;
-        self.live().find(|(_, slot)| is_it(slot)).map(|(id, _)| id)
+        let named = |id: &SlotId| self.slot(*id).is_some_and(|slot| slot.name == slice.key.name);
+        let id = *self.names.find(self.hasher.hash_one(&slice.key.name), named)?;
+        self.slot(id)?.is(slice).then_some(id)
     }
 
     fn settle(&mut self, id: SlotId, slice: &Slice) {

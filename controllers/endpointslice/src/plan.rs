@@ -62,7 +62,7 @@ pub fn plan(facts: &Facts<'_>, memory: &Memory, ahead: Ahead) -> Plan {
     }
     let mut draft = Draft::new(facts, memory, &Scope::default());
     let of_others = |slice: &Arc<Slice>| is_maintained(slice, service) && !is_owned(slice, service);
-    if ahead == Ahead::Pods
+    if (ahead == Ahead::Pods || memory.layout.is_some())
         && !service.terminating
         && !facts.slices.iter().any(of_others)
         && let Some(next) = &mut draft.plan.next
@@ -140,14 +140,13 @@ impl Draft {
 fn know_groups(desired: &mut Desired<'_>, slices: &[&Arc<Slice>], service: &Service, scope: &Scope) -> bool {
     let elsewhere =
         |ports: &PortSet| families(service).into_iter().any(|family| scope.rest(family).of_group(ports) > 0);
-    for slice in slices.iter().filter(|slice| !slice.endpoints.is_empty()) {
-        if desired.has_group(&slice.ports) {
-            continue;
-        }
-        if !elsewhere(&slice.ports) {
+    for slice in slices.iter().filter(|slice| !desired.has_group(&slice.ports)).collect::<Vec<_>>() {
+        if elsewhere(&slice.ports) {
+            desired.add_group(&slice.ports);
+        } else if !slice.endpoints.is_empty() || !slice.ports.is_empty() {
+            // No placeholder.
             return false;
         }
-        desired.add_group(&slice.ports);
     }
     true
 }

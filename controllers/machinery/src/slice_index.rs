@@ -1,9 +1,12 @@
 //! The EndpointSlices of one controller, by Service.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use fairlead_objects::{Istr, ObjectKey, Slice};
+use hashbrown::hash_table::{Entry, OccupiedEntry};
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::informer::Change;
 
@@ -14,14 +17,17 @@ pub type ServiceOf = fn(&Slice) -> Option<&Istr>;
 /// The slices of one controller, by Service.
 pub struct SliceIndex {
     service_of: ServiceOf,
-    slices: HashMap<ObjectKey, HashMap<Istr, Arc<Slice>>>,
+    hasher: DefaultHashBuilder,
+    /// By the names of the slices, which these say themselves: most Services have one slice or two, and there are many
+    /// Services.
+    slices: HashMap<ObjectKey, HashTable<Arc<Slice>>>,
 }
 
 impl SliceIndex {
     /// An empty index of the slices for which `service_of` names a Service.
     #[must_use]
     pub fn new(service_of: ServiceOf) -> Self {
-        Self { service_of, slices: HashMap::new() }
+        Self { service_of, hasher: DefaultHashBuilder::default(), slices: HashMap::new() }
     }
 
     /// Takes in a change of a slice and returns the Services whose set of slices it belongs to or left.
@@ -32,13 +38,21 @@ impl SliceIndex {
             && old != new
             && let Some(slices) = self.slices.get_mut(service)
         {
-            slices.remove(&slice.key.name);
+            let name = &slice.key.name;
+            let found = slices.find_entry(self.hasher.hash_one(name), |known| known.key.name == *name);
+            drop(found.map(OccupiedEntry::remove));
             if slices.is_empty() {
                 self.slices.remove(service);
             }
         }
         if let (Some(service), Some(slice)) = (&new, &change.new) {
-            self.slices.entry(service.clone()).or_default().insert(slice.key.name.clone(), Arc::clone(slice));
+            let slices = self.slices.entry(service.clone()).or_default();
+            let hash = |slice: &Arc<Slice>| self.hasher.hash_one(&slice.key.name);
+            let is_it = |known: &Arc<Slice>| known.key.name == slice.key.name;
+            match slices.entry(hash(slice), is_it, hash) {
+                Entry::Occupied(mut entry) => *entry.get_mut() = Arc::clone(slice),
+                Entry::Vacant(entry) => drop(entry.insert(Arc::clone(slice))),
+            }
         }
         let mut services: Vec<_> = old.into_iter().chain(new).collect();
         services.dedup();
@@ -48,13 +62,14 @@ impl SliceIndex {
     /// The slices of a Service, in no order.
     #[must_use]
     pub fn slices_of(&self, service: &ObjectKey) -> Vec<Arc<Slice>> {
-        self.slices.get(service).map(|slices| slices.values().cloned().collect()).unwrap_or_default()
+        self.slices.get(service).map(|slices| slices.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// A slice of a Service.
     #[must_use]
     pub fn slice_of(&self, service: &ObjectKey, name: &Istr) -> Option<Arc<Slice>> {
-        self.slices.get(service)?.get(name).cloned()
+        let slices = self.slices.get(service)?;
+        slices.find(self.hasher.hash_one(name), |slice| slice.key.name == *name).cloned()
     }
 
     fn service_of(&self, slice: &Slice) -> Option<ObjectKey> {

@@ -12,6 +12,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
+use arcstr::ArcStr;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::Mutex;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
@@ -20,21 +21,54 @@ use serde::ser::{Serialize, Serializer};
 const SHARDS: usize = 16;
 const FIRST_SWEEP: usize = 1024;
 
-/// A table of shared values of one kind.
-pub(crate) struct Table<T: ?Sized> {
-    hasher: DefaultHashBuilder,
-    shards: [Mutex<Shard<T>>; SHARDS],
+/// A counted handle to a value that many share.
+pub(crate) trait Shared: Clone {
+    /// The value.
+    type Value: ?Sized + Eq + Hash;
+
+    fn value(&self) -> &Self::Value;
+
+    /// Does anybody but the owner of this handle have one?
+    fn is_held_elsewhere(&self) -> bool;
 }
 
-struct Shard<T: ?Sized> {
-    values: HashTable<Arc<T>>,
+impl<T: ?Sized + Eq + Hash> Shared for Arc<T> {
+    type Value = T;
+
+    fn value(&self) -> &T {
+        self
+    }
+
+    fn is_held_elsewhere(&self) -> bool {
+        Self::strong_count(self) > 1
+    }
+}
+
+impl Shared for ArcStr {
+    type Value = str;
+
+    fn value(&self) -> &str {
+        self
+    }
+
+    fn is_held_elsewhere(&self) -> bool {
+        // The empty text is a constant that is not counted.
+        Self::strong_count(self).is_none_or(|count| count > 1)
+    }
+}
+
+/// A table of shared values of one kind.
+pub(crate) struct Table<H> {
+    hasher: DefaultHashBuilder,
+    shards: [Mutex<Shard<H>>; SHARDS],
+}
+
+struct Shard<H> {
+    values: HashTable<H>,
     sweep_at: usize,
 }
 
-impl<T> Table<T>
-where
-    T: ?Sized + Eq + Hash,
-{
+impl<H: Shared> Table<H> {
     pub(crate) fn new() -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
@@ -45,27 +79,26 @@ where
     }
 
     /// The one shared copy of `value`.
-    pub(crate) fn intern<V>(&self, value: V) -> Arc<T>
+    pub(crate) fn intern<V>(&self, value: V) -> H
     where
-        V: Borrow<T> + Into<Arc<T>>,
+        V: Borrow<H::Value> + Into<H>,
     {
         let hash = self.hasher.hash_one(value.borrow());
         let shard = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
         let mut shard = self.shards[shard].lock();
-        if let Some(shared) = shard.values.find(hash, |known| **known == *value.borrow()) {
-            return Arc::clone(shared);
+        if let Some(shared) = shard.values.find(hash, |known| known.value() == value.borrow()) {
+            return shared.clone();
         }
-        if shard.values.len() >= shard.sweep_at {
-            // A count of one means that only the table holds the value; no new handle can appear, because
-            // handles come from a clone of an existing one or from this table, which is locked.
-            shard.values.retain(|known| Arc::strong_count(known) > 1);
-            shard.sweep_at = (shard.values.len() * 2).max(FIRST_SWEEP);
-            let hasher = &self.hasher;
-            shard.values.shrink_to_fit(|known| hasher.hash_one(&**known));
-        }
-        let added: Arc<T> = value.into();
         let hasher = &self.hasher;
-        shard.values.insert_unique(hash, Arc::clone(&added), |known| hasher.hash_one(&**known));
+        if shard.values.len() >= shard.sweep_at {
+            // What only the table holds can go: no new handle can appear, because handles come from a clone of an
+            // existing one or from this table, which is locked.
+            shard.values.retain(|known| known.is_held_elsewhere());
+            shard.sweep_at = (shard.values.len() * 2).max(FIRST_SWEEP);
+            shard.values.shrink_to_fit(|known| hasher.hash_one(known.value()));
+        }
+        let added: H = value.into();
+        shard.values.insert_unique(hash, added.clone(), |known| hasher.hash_one(known.value()));
         added
     }
 
@@ -75,11 +108,11 @@ where
     }
 }
 
-static STRINGS: LazyLock<Table<str>> = LazyLock::new(Table::new);
+static STRINGS: LazyLock<Table<ArcStr>> = LazyLock::new(Table::new);
 
-/// An interned string: 16 bytes, cloned by counting, compared and hashed by pointer, ordered by content.
+/// An interned string: one word, cloned by counting, compared and hashed by pointer, ordered by content.
 #[derive(Clone)]
-pub struct Istr(Arc<str>);
+pub struct Istr(ArcStr);
 
 impl Istr {
     /// The text.
@@ -117,7 +150,7 @@ impl Deref for Istr {
 
 impl PartialEq for Istr {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        ArcStr::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -125,7 +158,7 @@ impl Eq for Istr {}
 
 impl Hash for Istr {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).cast::<u8>().hash(state);
+        self.0.as_ptr().hash(state);
     }
 }
 
@@ -137,25 +170,25 @@ impl PartialOrd for Istr {
 
 impl Ord for Istr {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self == other { Ordering::Equal } else { self.0.cmp(&other.0) }
+        if self == other { Ordering::Equal } else { self.as_str().cmp(other.as_str()) }
     }
 }
 
 impl PartialEq<str> for Istr {
     fn eq(&self, other: &str) -> bool {
-        &*self.0 == other
+        self.as_str() == other
     }
 }
 
 impl PartialEq<&str> for Istr {
     fn eq(&self, other: &&str) -> bool {
-        &*self.0 == *other
+        self.as_str() == *other
     }
 }
 
 impl fmt::Debug for Istr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -200,7 +233,9 @@ mod tests {
         let first = Istr::from("node-1");
         let second = Istr::from(String::from("node-1"));
         assert_eq!(first, second);
-        assert!(Arc::ptr_eq(&first.0, &second.0));
+        assert!(ArcStr::ptr_eq(&first.0, &second.0));
+        assert_eq!(Istr::from(""), Istr::default());
+        assert_eq!(size_of::<Option<Istr>>(), size_of::<usize>());
         assert_ne!(first, Istr::from("node-2"));
     }
 
@@ -213,14 +248,14 @@ mod tests {
 
     #[test]
     fn values_that_nobody_holds_are_swept() {
-        let table: Table<str> = Table::new();
+        let table: Table<ArcStr> = Table::new();
         let kept: Vec<_> = (0..100).map(|n| table.intern(format!("kept-{n}"))).collect();
         for n in 0..1_000_000 {
             table.intern(format!("gone-{n}"));
         }
         assert!(table.len() < SHARDS * FIRST_SWEEP + kept.len(), "{} values left", table.len());
         for (n, value) in kept.iter().enumerate() {
-            assert!(Arc::ptr_eq(value, &table.intern(format!("kept-{n}"))));
+            assert!(ArcStr::ptr_eq(value, &table.intern(format!("kept-{n}"))));
         }
     }
 }

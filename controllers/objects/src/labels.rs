@@ -10,7 +10,7 @@ use crate::intern::Table;
 
 type Pairs = [(Istr, Istr)];
 
-static SETS: LazyLock<Table<Pairs>> = LazyLock::new(Table::new);
+static SETS: LazyLock<Table<Arc<Pairs>>> = LazyLock::new(Table::new);
 
 /// A map of strings sorted by key, stored once for all objects that carry the same one: the Pods of a
 /// ReplicaSet share theirs. Compares by pointer.

@@ -37,7 +37,7 @@ pub struct ContainerPort {
     pub container_port: i32,
 }
 
-static PORTS: LazyLock<Table<[ContainerPort]>> = LazyLock::new(Table::new);
+static PORTS: LazyLock<Table<Arc<[ContainerPort]>>> = LazyLock::new(Table::new);
 
 /// What endpoints need of a Pod.
 #[derive(Clone, Debug, Deserialize)]

@@ -50,7 +50,7 @@ pub struct EndpointPort {
     pub app_protocol: Option<Istr>,
 }
 
-static SETS: LazyLock<Table<[EndpointPort]>> = LazyLock::new(Table::new);
+static SETS: LazyLock<Table<Arc<[EndpointPort]>>> = LazyLock::new(Table::new);
 
 /// The ports of a slice as a set: sorted, stored once, compared by pointer. Slices are grouped by their port
 /// set, so two lists with the same ports in another order are equal, and an absent list equals an empty one.

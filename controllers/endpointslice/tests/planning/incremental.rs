@@ -47,6 +47,8 @@ struct History {
     dual: bool,
     hinting: Hinting,
     named_port: bool,
+    /// Somebody takes the endpoints out of this slice at the beginning; then it stays, empty but for its ports.
+    emptied: Option<usize>,
     rounds: Vec<Vec<(usize, Event)>>,
 }
 
@@ -72,13 +74,15 @@ fn history() -> impl Strategy<Value = History> {
         1 => Just(Hinting::SameNode),
     ];
     let rounds = prop::collection::vec(prop::collection::vec((0..MOST_PODS, event()), 1..5), 1..12);
-    (0..MOST_PODS, 1..15_usize, any::<bool>(), hinting, any::<bool>(), rounds).prop_map(
-        |(pods, capacity, dual, hinting, named_port, rounds)| History {
+    let emptied = prop::option::of(0..10_usize);
+    (0..MOST_PODS, 1..15_usize, any::<bool>(), hinting, any::<bool>(), emptied, rounds).prop_map(
+        |(pods, capacity, dual, hinting, named_port, emptied, rounds)| History {
             pods,
             capacity,
             dual,
             hinting,
             named_port,
+            emptied,
             rounds,
         },
     )
@@ -172,6 +176,10 @@ proptest! {
     fn single_pods_are_planned_as_everything_would_be(history in history()) {
         let mut cluster = history.cluster();
         cluster.sync();
+        if let Some(at) = history.emptied.filter(|at| *at < cluster.slices.len()) {
+            cluster.change_slice(at, |slice| slice.endpoints = [].into());
+            cluster.sync();
+        }
         for round in &history.rounds {
             for (n, event) in round {
                 happen(&mut cluster, *n, *event);
@@ -222,7 +230,15 @@ fn looked_at(cluster: &Cluster, pods: &[&str]) -> (Plan, usize, usize) {
 }
 
 fn settled(pods: usize, hinting: Hinting) -> Cluster {
-    let history = History { pods, capacity: 10, dual: true, hinting, named_port: false, rounds: Vec::new() };
+    let history = History {
+        pods,
+        capacity: 10,
+        dual: true,
+        hinting,
+        named_port: false,
+        emptied: None,
+        rounds: Vec::new(),
+    };
     let mut cluster = history.cluster();
     cluster.sync();
     cluster
