@@ -20,6 +20,8 @@ pub struct Memory {
     pub(crate) missing_nodes: Vec<MissingNode>,
     /// Where the endpoints are.
     pub(crate) layout: Option<Layout>,
+    /// The Service had slices of this controller, and has none any more.
+    has_left: bool,
 }
 
 /// What to remember of a plan once everything is written.
@@ -61,12 +63,24 @@ impl Memory {
             hints: next.hints,
             missing_nodes: next.missing_nodes,
             layout: layout.and_then(|layout| follow(layout, answers)),
+            has_left: false,
         };
     }
 
     /// The plan was not, or not completely, written: nobody knows where the endpoints are now.
     pub fn not_written(&mut self) {
         self.layout = None;
+    }
+
+    /// Was the Service, when it was last looked at, one with slices of this controller?
+    #[must_use]
+    pub fn had_slices(&self) -> bool {
+        !self.has_left
+    }
+
+    /// The Service has no slices of this controller any more. When it has some again, it is still no new Service.
+    pub fn left(&mut self) {
+        *self = Self { planned: self.planned.take(), has_left: true, ..Self::default() };
     }
 
     /// The layout, if it was made for just this Service.

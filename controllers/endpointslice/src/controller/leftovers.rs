@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 use prometheus::{IntGauge, Opts, Registry};
 
 use super::Controller;
-use crate::Leftovers;
 use crate::dirty::Dirty;
 use crate::metrics::SyncResult;
+use crate::{Leftovers, Memory};
 
 /// The slices that nobody maintains, counted.
 pub(super) struct Left {
@@ -54,7 +54,7 @@ impl Controller {
             return None;
         };
         // A memory means that this process planned the Service when it had a selector.
-        let observed = self.memories.lock().contains_key(key);
+        let observed = self.memories.lock().get(key).is_some_and(Memory::had_slices);
         let actions = leftovers.actions(observed, self.settings.prune_leftovers);
         let pruned = actions.len();
         let (_, errors) = self.apply(key, actions, &[]).await;
@@ -74,7 +74,9 @@ impl Controller {
             tracing::debug!(service = %key, slices = leftovers.slices.len(), "not maintained");
         }
         self.left.count(key, leftovers.slices.len() - pruned);
-        self.memories.lock().remove(key);
+        if let Some(memory) = self.memories.lock().get_mut(key) {
+            memory.left();
+        }
         self.hints.lock().forget(key);
         self.metrics.forget_service(key);
         self.nodeless.lock().remove(key);

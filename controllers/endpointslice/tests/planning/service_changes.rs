@@ -258,6 +258,23 @@ fn the_trigger_time_is_on_every_slice_that_is_written_and_no_reason_to_write() {
 }
 
 #[test]
+fn a_service_whose_selector_comes_back_is_no_new_service() {
+    let at = |seconds: i64| Timestamp::from_second(1_767_000_000 + seconds).ok();
+    let mut cluster = Cluster::with_pods(2);
+    cluster.service.created = at(0);
+    cluster.sync();
+    assert!(cluster.memory.had_slices());
+    cluster.memory.left();
+    assert!(!cluster.memory.had_slices());
+    cluster.change_pod(0, |pod| (pod.ready, pod.ready_since) = (false, at(20)));
+    let plan = cluster.plan();
+    let Action::Update { desired, .. } = &plan.actions[0] else { panic!("an update expected") };
+    assert_eq!(desired.envelope.trigger_time, at(20));
+    cluster.apply(plan);
+    assert!(cluster.memory.had_slices());
+}
+
+#[test]
 fn a_failed_write_does_not_lose_its_trigger_time() {
     let at = |seconds: i64| Timestamp::from_second(1_767_000_000 + seconds).ok();
     let mut cluster = Cluster::with_pods(1);
