@@ -40,7 +40,7 @@ async fn each_family_has_a_slice_from_the_first_moment_until_the_service_is_gone
 #[tokio::test]
 async fn an_endpoint_follows_its_pod_through_its_life() -> Result<()> {
     let lab = objects_only().zones(&["zone-a"]).start().await?;
-    let _manager = manager(&lab).await?;
+    let manager = manager(&lab).await?;
     service(&lab, "web", json!({})).await?;
     let pod = lab.pod("default", "web-0").label("app", "web").paper().not_ready();
     let pod = pod
@@ -84,6 +84,8 @@ async fn an_endpoint_follows_its_pod_through_its_life() -> Result<()> {
     shows(&["web-0:-st"]).await?;
     pod.set_ready(false).await?;
     shows(&["web-0:--t"]).await?;
+    let of_pods = manager.metrics().await?.sum("fairlead_endpointslice_plans_total", &[("extent", "pods")]);
+    assert!(of_pods >= 2.0, "{of_pods} plans of the Pod alone; all others were of the whole Service");
     pod.remove().await?;
     shows(&[]).await?;
 

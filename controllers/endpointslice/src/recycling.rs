@@ -3,7 +3,9 @@
 //! When the ports of a Service change, all of its endpoints move to slices with other ports. Upstream gives them to the
 //! old slices in any order, so that an endpoint which is ready all the time is in no slice while its old one has been
 //! rewritten and its new one has not. Here endpoints are packed in the order of the slices in which they were, and take
-//! these over in the same order: an endpoint then only ever moves to a slice that is written before its own.
+//! these over in the same order: an endpoint stays in its slice, or moves to an earlier one to fill it. That one is sent
+//! first; as several are on their way at a time, only such an endpoint can be missing, for a moment, and only if the API
+//! server stores the later slice first.
 
 use std::sync::Arc;
 
