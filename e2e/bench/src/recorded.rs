@@ -151,7 +151,7 @@ fn ipv6(pod: usize) -> Ipv6Addr {
 }
 
 /// Spreads numbers, so that what is made of them looks drawn.
-fn mix(number: usize) -> u64 {
+pub(crate) fn mix(number: usize) -> u64 {
     let mut bits = (number as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -48,7 +48,7 @@ impl Content {
         let wanted: Vec<_> = (0..members.len()).flat_map(|at| (0..pods).map(move |pod| (at, pod))).collect();
         let creating = wanted.iter().map(|&(at, pod)| {
             let member = &members[at];
-            async move { Ok::<_, lab::Error>((at, create_pod(lab, member, &pod.to_string()).await?)) }
+            async move { Ok::<_, lab::Error>((at, create_pod(lab, member, &pod.to_string(), true).await?)) }
         });
         let created: Vec<_> = stream::iter(creating).buffer_unordered(AT_A_TIME).try_collect().await?;
         for (at, pod) in created {
@@ -80,10 +80,11 @@ async fn create_service(lab: &Lab, member: &Member) -> Result<()> {
     lab.create::<Service>(&member.namespace, object).await.map(drop)
 }
 
-/// A ready Pod of a Service.
-pub(super) async fn create_pod(lab: &Lab, member: &Member, suffix: &str) -> Result<Pod> {
+/// A Pod of a Service, ready or not ready yet.
+pub(super) async fn create_pod(lab: &Lab, member: &Member, suffix: &str, ready: bool) -> Result<Pod> {
     let name = format!("{}-{suffix}", member.name);
-    lab.pod(&member.namespace, &name).label("app", &member.name).label("team", "bench").paper().start().await
+    let pod = lab.pod(&member.namespace, &name).label("app", &member.name).label("team", "bench").paper();
+    if ready { pod.start().await } else { pod.not_ready().start().await }
 }
 
 /// Deletes all slices that either side has made.

@@ -56,8 +56,8 @@ pub struct Options {
     /// Changes of readiness per second
     #[arg(long, default_value_t = 50)]
     rate: u32,
-    /// Services whose Pods are all replaced, one after the other
-    #[arg(long, default_value_t = 40)]
+    /// Services with 50 Pods each of which all are replaced, one Service after the other; 5 s for each
+    #[arg(long, default_value_t = 6)]
     rollouts: usize,
     /// Seconds between settling and the look at memory
     #[arg(long, default_value_t = 30)]
@@ -73,7 +73,7 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<()> {
     let mut bench = Bench::new(options).await?;
     bench.spread().await?;
-    bench.dense().await?;
+    bench.shapes().await?;
     bench.set_goals();
     bench.report.finish().map_err(|error| unwritten(&error))
 }
@@ -98,27 +98,29 @@ impl Bench {
         Ok(Self { options, report, lab, observer, sides, endpoints: 0 })
     }
 
-    /// Services in many namespaces: start, memory, restart, flips, rolling updates.
+    /// Services in many namespaces: start, memory, restart, flips.
     async fn spread(&mut self) -> Result<()> {
         let namespaces: Vec<_> = (1..=20).map(|number| format!("team-{number}")).collect();
-        let mut content = self.create(&namespaces, self.options.services, self.options.pods).await?;
+        let content = self.create(&namespaces, self.options.services, self.options.pods).await?;
         for round in 1..=self.options.rounds {
             for index in 0..self.sides.len() {
                 self.begin(round, index);
                 self.start_from_nothing(index).await?;
                 self.restart(index).await?;
                 self.flips(index, "flip", &content).await?;
-                self.rollout(index, &mut content).await?;
                 self.sides[index].stop().await?;
             }
         }
         Ok(())
     }
 
-    /// The same Services in one namespace, and one Service with very many endpoints.
-    async fn dense(&mut self) -> Result<()> {
+    /// What depends on the shape of the content: the same Services in one namespace, one Service with very many
+    /// endpoints, and rolling updates.
+    async fn shapes(&mut self) -> Result<()> {
         let crowd = self.create(&["crowd".to_owned()], self.options.services, self.options.pods).await?;
         let large = self.create(&["large".to_owned()], 1, self.options.large).await?;
+        let mut deployed =
+            self.create(&["deployed".to_owned()], self.options.rollouts, rollout::PODS).await?;
         for round in 1..=self.options.rounds {
             for index in 0..self.sides.len() {
                 self.begin(round, index);
@@ -127,6 +129,7 @@ impl Bench {
                 self.sides[index].settled(&self.lab, AT_LEAST, PATIENCE).await?;
                 self.flips(index, "flip, one namespace", &crowd).await?;
                 self.flips(index, "flip, large Service", &large).await?;
+                self.rollout(index, &mut deployed).await?;
                 self.sides[index].stop().await?;
             }
         }
@@ -199,12 +202,14 @@ impl Bench {
         self.add(index, &format!("{measure}: patch answered, p50"), answered, "ms")
     }
 
-    /// Replaces all Pods of some Services.
+    /// Replaces all Pods of the Services.
     async fn rollout(&mut self, index: usize, content: &mut Content) -> Result<()> {
-        let outcome =
-            rollout::run(&self.lab, &self.observer, content, self.options.rollouts, PATIENCE).await?;
+        let outcome = rollout::run(&self.lab, &self.observer, content, PATIENCE).await?;
+        self.quantiles(index, "rollout: endpoint gone", &outcome.gone)?;
+        let longest = quantile(&millis(&outcome.gone), 1.0).unwrap_or(f64::NAN);
+        self.add(index, "rollout: endpoint gone, longest", longest, "ms")?;
         self.quantiles(index, "rollout: endpoint not ready", &outcome.not_ready)?;
-        self.quantiles(index, "rollout: endpoint gone", &outcome.gone)
+        self.quantiles(index, "rollout: new endpoint ready", &outcome.ready)
     }
 
     fn quantiles(&mut self, index: usize, measure: &str, durations: &[Duration]) -> Result<()> {
