@@ -276,8 +276,15 @@ async fn who_edits_beside_changes_of_pods_is_noticed() {
     let mut scene = Scene::new().await;
     scene.add_pod(2);
     sleep(MOMENT).await;
-    scene.rival(empty);
-    scene.flip_for_half_a_minute().await;
+    // Each time a Pod changes before what others did would be looked at.
+    for round in 0..20 {
+        let slice = scene.api.list(&SLICES).remove(0);
+        empty(&scene.api, slice["metadata"]["name"].as_str().unwrap_or_default(), &slice);
+        sleep(Duration::from_millis(20)).await;
+        scene.flip(1, round % 2 == 0);
+        sleep(Duration::from_millis(880)).await;
+    }
+    sleep(MINUTE / 2).await;
     assert_eq!(scene.contested(), 1);
     scene.process.kill();
 }
