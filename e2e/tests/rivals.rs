@@ -95,7 +95,9 @@ async fn fight(act: fn(&EndpointSlice) -> Option<Option<Value>>, says: &[&str]) 
     let rival = Rival::start(&lab, act);
     told(&lab, &[&["EndpointSlicesContested: ", "only every 5 minutes"], says].concat()).await?;
     metric(&lab, &manager, "fairlead_contested_services", 1.0).await?;
-    metric(&lab, &manager, "fairlead_reverts_total", 5.0).await?;
+    // A change of the first Pod may have put one right on the way.
+    let reverts = manager.metrics().await?.sum("fairlead_reverts_total", &[]);
+    assert!((1.0..=5.0).contains(&reverts), "{reverts} reverts");
 
     // A watch sees also what lasts for a moment only.
     let mut seen = tokio::spawn({
@@ -119,7 +121,7 @@ async fn fight(act: fn(&EndpointSlice) -> Option<Option<Value>>, says: &[&str]) 
     // The rival goes on, and reverts do not.
     service(&lab, "later", json!({})).await?;
     slices_until(&lab, "later", "that it was looked at", |slices| !slices.is_empty()).await?;
-    metric(&lab, &manager, "fairlead_reverts_total", 5.0).await?;
+    metric(&lab, &manager, "fairlead_reverts_total", reverts).await?;
     let deeds = rival.end().await;
     // The rival patches and deletes.
     let since = lab.writes().await?.since(&before);

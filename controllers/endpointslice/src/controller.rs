@@ -21,7 +21,7 @@ use fairlead_machinery::informer::{Change, Informer, Store};
 use fairlead_machinery::membership::{Cause, Membership};
 use fairlead_machinery::metrics::Workqueues;
 use fairlead_machinery::own_writes::{Cached, OwnWrites};
-use fairlead_machinery::queue::Queue;
+use fairlead_machinery::queue::{Dirt, Queue};
 use fairlead_machinery::recheck;
 use fairlead_machinery::slice_index::SliceIndex;
 use fairlead_machinery::worker::{self, Outcome};
@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use self::leftovers::Left;
 use self::report::Nodeless;
 use self::rivalry::Rivalry;
-use crate::dirty::{Dirty, Extent, Parts, SliceSeen};
+use crate::dirty::{Dirty, Extent, SliceSeen};
 use crate::hints::{self, Mode};
 use crate::metrics::{Metrics, Planned, SyncResult};
 use crate::{Ahead, Context, Facts, Lookup, Memory, Plan, plan, plan_pods, service_of};
@@ -214,11 +214,11 @@ impl Controller {
     }
 
     async fn sync(&self, key: &ObjectKey, mut dirty: Dirty) -> Outcome<Dirty> {
-        if let Extent::Parts(Parts { pods, slices }) = &mut dirty.extent {
+        if let Extent::Parts(parts) = &mut dirty.extent {
             // The watch may have told of our own writes before their answers were here.
-            slices.retain(|seen| !self.acknowledge(key, seen));
-            if pods.is_empty() && slices.is_empty() {
-                self.rivalry.is_right(key);
+            parts.slices.retain(|seen| !self.acknowledge(key, seen));
+            if parts.is_empty() {
+                self.rivalry.dismiss(key);
                 return Outcome::Done;
             }
         }
@@ -227,7 +227,8 @@ impl Controller {
             self.metrics.synced(SyncResult::Success);
             return Outcome::Done;
         };
-        if let Some(hold) = self.hold(key, &dirty) {
+        let hold = self.rivalry.hold(key);
+        if !hold.is_zero() && !dirty.is_called_for() {
             return Outcome::Later(dirty, hold);
         }
         if let Some(outcome) = self.leave(&service).await {
@@ -235,13 +236,19 @@ impl Controller {
         }
         let mut memory = self.memories.lock().remove(key).unwrap_or_default();
         let node_table = self.hints.lock().table();
-        let plan = self.plan(&service, &dirty, &node_table, &memory);
+        // A change of a Pod does not wait for that, nor need it do more than its own part.
+        let owed = if hold.is_zero() { None } else { dirty.split_repairs() };
+        let (planned, plan) = self.plan(&service, &dirty, &node_table, &memory);
+        self.metrics.planned(planned);
         tracing::debug!(service = %key, ?dirty, writes = plan.actions.len(), "planned");
 
         let mode = Mode::of(&service);
         let wanted: Vec<Family> = plan.families.iter().map(|counts| counts.family).collect();
         let writes = plan.actions.len();
-        self.note_revert(&service, &dirty, writes > 0).await;
+        let revert = match planned {
+            Planned::Service => self.foresee_revert(key, &dirty, &plan.actions).await,
+            Planned::Pods => None,
+        };
         let (answers, errors) = self.apply(key, plan.actions, &wanted).await;
         for counts in &plan.families {
             self.metrics.family(counts, mode, !errors.failed(counts.family));
@@ -250,8 +257,18 @@ impl Controller {
         if !errors.is_empty() {
             memory.not_written();
             self.memories.lock().insert(key.clone(), memory);
+            self.rivalry.not_reverted(key, revert);
             self.report_errors(&service, &errors);
+            if errors.endpoints_lost() {
+                dirty.merge(Dirty::ALL);
+            } else if let Some(owed) = owed {
+                dirty.merge(owed);
+            }
             return Outcome::Retry(dirty, errors.pause());
+        }
+        self.reverted(&service, revert);
+        if let Some(owed) = owed.filter(|_| planned == Planned::Pods) {
+            self.queue.add_after(key.clone(), owed, hold);
         }
         for event in &plan.events {
             self.report_hints(&service, event);
@@ -270,14 +287,14 @@ impl Controller {
         self.report_nodes(&service, &plan.missing_nodes)
     }
 
-    /// Plans what changed; everything if that is not enough.
+    /// Plans what changed; everything if that is not enough. Says which of the two it is.
     fn plan(
         &self,
         service: &Arc<Service>,
         dirty: &Dirty,
         node_table: &hints::NodeTable,
         memory: &Memory,
-    ) -> Plan {
+    ) -> (Planned, Plan) {
         let node =
             |name: &Istr| self.nodes.get(&ObjectKey { namespace: Istr::default(), name: name.clone() });
         let context = Context {
@@ -287,23 +304,25 @@ impl Controller {
             max_endpoints_per_slice: self.settings.max_endpoints_per_slice,
             pods_changed: dirty.pods_changed,
         };
+        let key = &service.key;
         let mut ahead = Ahead::Anything;
-        if let Extent::Parts(Parts { pods, slices }) = &dirty.extent
-            && !pods.is_empty()
-        {
-            ahead = Ahead::Pods;
-            if slices.is_empty()
-                && let Some(plan) = plan_pods(&context, &OfService(self, service), pods, memory)
-            {
-                self.metrics.planned(Planned::Pods);
-                return plan;
+        if let Extent::Parts(parts) = &dirty.extent {
+            if !parts.pods.is_empty() {
+                ahead = Ahead::Pods;
+                if parts.is_pods_only()
+                    && let Some(plan) = plan_pods(&context, &OfService(self, service), &parts.pods, memory)
+                {
+                    return (Planned::Pods, plan);
+                }
+            } else if memory.layout.is_some() && self.rivalry.is_slow(key) {
+                // Without it the next change of a Pod would have to write whatever others have changed by then.
+                ahead = Ahead::Pods;
             }
         }
-        let key = &service.key;
         let pods = self.membership.members(key);
         let slices = self.slices_of(key);
-        self.metrics.planned(Planned::Service);
-        plan(&Facts { context, pods: &pods, slices: &slices }, memory, ahead)
+        let plan = plan(&Facts { context, pods: &pods, slices: &slices }, memory, ahead);
+        (Planned::Service, plan)
     }
 
     /// The Service is gone. Its slices go with it: the garbage collector follows their owner references.

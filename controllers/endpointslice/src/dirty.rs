@@ -22,19 +22,39 @@ pub(crate) struct Dirty {
 pub(crate) enum Extent {
     /// Anything.
     All,
-    /// Anything, though nothing is known to have changed that the slices depend on.
-    Recheck,
     /// Only these.
     Parts(Parts),
 }
 
-/// Single things that changed.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Single things that changed. Pods call for a plan; the rest is to be put right if others made it wrong.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parts {
     /// Pods that changed, joined or left.
     pub(crate) pods: BTreeSet<Istr>,
     /// Slices that were seen in a new state.
     pub(crate) slices: Vec<SliceSeen>,
+    /// All slices are to be looked at, though nothing is known to have changed that they depend on. Then no single ones
+    /// are named.
+    pub(crate) recheck: bool,
+}
+
+impl Parts {
+    const NONE: Self = Self { pods: BTreeSet::new(), slices: Vec::new(), recheck: false };
+    const RECHECK: Self = Self { pods: BTreeSet::new(), slices: Vec::new(), recheck: true };
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pods.is_empty() && self.is_pods_only()
+    }
+
+    /// Is there nothing to look at but Pods?
+    pub(crate) fn is_pods_only(&self) -> bool {
+        self.slices.is_empty() && !self.recheck
+    }
+
+    fn set_recheck(&mut self) {
+        self.recheck = true;
+        self.slices.clear();
+    }
 }
 
 /// The state in which a slice was seen.
@@ -47,16 +67,16 @@ pub(crate) enum SliceSeen {
 impl Dirty {
     pub(crate) const ALL: Self = Self { extent: Extent::All, pods_changed: None };
 
-    pub(crate) const RECHECK: Self = Self { extent: Extent::Recheck, pods_changed: None };
+    pub(crate) const RECHECK: Self = Self { extent: Extent::Parts(Parts::RECHECK), pods_changed: None };
 
     /// A Pod changed, at this time if that is known.
     pub(crate) fn pod(name: &Istr, time: Option<Timestamp>) -> Self {
-        let parts = Parts { pods: BTreeSet::from([name.clone()]), ..Parts::default() };
+        let parts = Parts { pods: BTreeSet::from([name.clone()]), ..Parts::NONE };
         Self { extent: Extent::Parts(parts), pods_changed: time }
     }
 
     pub(crate) fn slice(seen: SliceSeen) -> Self {
-        let parts = Parts { slices: vec![seen], ..Parts::default() };
+        let parts = Parts { slices: vec![seen], ..Parts::NONE };
         Self { extent: Extent::Parts(parts), pods_changed: None }
     }
 
@@ -64,24 +84,36 @@ impl Dirty {
     pub(crate) fn is_called_for(&self) -> bool {
         match &self.extent {
             Extent::All => true,
-            Extent::Recheck => false,
             Extent::Parts(parts) => !parts.pods.is_empty(),
         }
+    }
+
+    /// Leaves only the Pods, and returns what is to be looked at besides, if anything: it can wait.
+    pub(crate) fn split_repairs(&mut self) -> Option<Self> {
+        let Extent::Parts(parts) = &mut self.extent else { return None };
+        if parts.is_pods_only() {
+            return None;
+        }
+        let pods = std::mem::take(&mut parts.pods);
+        let repairs = std::mem::replace(parts, Parts { pods, ..Parts::NONE });
+        Some(Self { extent: Extent::Parts(repairs), pods_changed: None })
     }
 }
 
 impl Dirt for Dirty {
     fn merge(&mut self, other: Self) {
         self.pods_changed = self.pods_changed.into_iter().chain(other.pods_changed).min();
-        let called_for = self.is_called_for() || other.is_called_for();
         if let (Extent::Parts(parts), Extent::Parts(more)) = (&mut self.extent, other.extent) {
             parts.pods.extend(more.pods);
             parts.slices.extend(more.slices);
-            if parts.pods.len() <= MOST_PARTS && parts.slices.len() <= MOST_PARTS {
+            if parts.recheck || more.recheck || parts.slices.len() > MOST_PARTS {
+                parts.set_recheck();
+            }
+            if parts.pods.len() <= MOST_PARTS {
                 return;
             }
         }
-        self.extent = if called_for { Extent::All } else { Extent::Recheck };
+        self.extent = Extent::All;
     }
 }
 
@@ -123,9 +155,21 @@ mod tests {
         }
         assert_eq!(dirty, Dirty::RECHECK, "slices alone call for nothing");
         dirty.merge(deleted());
-        assert!(!dirty.is_called_for());
-        dirty.merge(pod("p"));
-        assert_eq!(dirty, Dirty::ALL);
+        assert_eq!(dirty, Dirty::RECHECK, "there is nothing to add");
+    }
+
+    #[test]
+    fn what_others_did_stands_beside_the_pods_and_can_wait() {
+        for repairs in [Dirty::RECHECK, deleted()] {
+            let mut dirty = repairs.clone();
+            assert!(!dirty.is_called_for());
+            dirty.merge(pod("p"));
+            assert!(dirty.is_called_for());
+            assert_eq!(dirty.split_repairs(), Some(repairs));
+            assert_eq!(dirty, pod("p"));
+            assert_eq!(dirty.split_repairs(), None);
+        }
+        assert_eq!(Dirty::ALL.clone().split_repairs(), None, "it sees to everything");
     }
 
     #[test]

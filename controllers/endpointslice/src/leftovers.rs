@@ -24,8 +24,8 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// What is left of a Service for which this controller keeps no slices. `None` if it does keep them, or if the
-    /// Service is being deleted: then the garbage collector takes what it owns. Slices of others, of an earlier
+    /// What is left of a Service for which this controller keeps no slices. `None` if it does keep them. Nothing is left
+    /// of a Service that is being deleted: the garbage collector takes what it owns. Slices of others, of an earlier
     /// Service of this name, and those that are on their way out are not among them.
     #[must_use]
     pub fn of(service: &Service, slices: &[Arc<Slice>]) -> Option<Self> {

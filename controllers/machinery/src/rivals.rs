@@ -3,7 +3,7 @@
 //! What others change is put back: once at once, then a second apart. Somebody who changes it again each time would
 //! make that a loop, so after [`LIMIT`] reverts within [`WINDOW`] only one follows every [`SLOW_GAP`], until nothing
 //! had to be reverted for a [`WINDOW`]. Only reverting slows down: work that the world calls for is not asked about
-//! here, and whoever does it puts back what others changed on the way.
+//! here. Where it puts back what others changed on the way, that counts as well, but nothing waits the longer for it.
 //!
 //! A pure state machine, kept by the object that people know (the Service, not each of its slices: a slice that is
 //! deleted and made anew has another name). It remembers only objects that others have changed of late.
@@ -18,7 +18,7 @@ use std::time::Duration;
 use fairlead_objects::Istr;
 use tokio::time::Instant;
 
-pub use self::manager::FieldManagers;
+pub use self::manager::{FieldManagers, LastWriter};
 pub use self::metrics::RivalMetrics;
 
 /// Reverts within [`WINDOW`] after which reverting slows down.
@@ -53,20 +53,24 @@ pub struct Rivals<K> {
 struct Rivalry {
     /// When what others changed was looked at last, or will be.
     look: Option<Instant>,
-    /// The newest reverts, at most [`LIMIT`], oldest first.
+    /// When what others changed was put back, for whatever reason: the newest, at most [`LIMIT`], oldest first.
     reverts: Vec<Instant>,
+    /// When that was last done for no other reason. The slow gap begins here.
+    repaired: Option<Instant>,
     slow: bool,
     /// What no plan has answered yet.
     pending: Option<Deed>,
     told: Option<Instant>,
 }
 
-/// What a plan that was not called for by the world, but led to writes, amounts to.
+/// A plan that puts back what others did. It counts once it is written ([`Rivals::reverted`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revert {
     /// What it puts back.
     pub deed: Deed,
-    /// Are people to be told that reverting is slow now?
+    /// Did nothing in the world call for the plan?
+    pub repair: bool,
+    /// Are people to be told, if it is written, that reverting is slow now?
     pub tell: bool,
 }
 
@@ -94,14 +98,18 @@ impl<K: Clone + Eq + Hash> Rivals<K> {
     }
 
     /// The API server stored something else than what was sent; it will do so again, so this alone slows reverting
-    /// down. Returns how long to wait before trying again, and whether people are to be told.
+    /// down. Returns how long to wait before trying again, and whether people are to be told. Writes that the world
+    /// calls for in the meantime, and that are altered, too, do not put that off.
     pub fn altered(&mut self, key: &K, name: &Istr, now: Instant) -> (Duration, bool) {
         let rivalry = self.keys.entry(key.clone()).or_default();
         rivalry.age(now);
         rivalry.count(now);
         rivalry.slow = true;
+        if rivalry.held_until(now) == now {
+            rivalry.repaired = Some(now);
+        }
         rivalry.pending = Some(Deed::Altered(name.clone()));
-        (SLOW_GAP, rivalry.tell(now))
+        (rivalry.held_until(now) - now, rivalry.tell(now))
     }
 
     /// How long a plan that nothing in the world calls for has to wait.
@@ -111,14 +119,42 @@ impl<K: Clone + Eq + Hash> Rivals<K> {
         rivalry.held_until(now).saturating_duration_since(now)
     }
 
-    /// A plan was made from all that is known. If the world did not call for it (`repair`) and it leads to writes,
-    /// that is a revert of what others did.
-    pub fn planned(&mut self, key: &K, repair: bool, writes: bool, now: Instant) -> Option<Revert> {
+    /// Is reverting slow?
+    #[must_use]
+    pub fn is_slow(&self, key: &K) -> bool {
+        self.keys.get(key).is_some_and(|rivalry| rivalry.slow)
+    }
+
+    /// A plan was made from all that is known, and is about to be written. Does it put back what others did? `repair`
+    /// says that nothing in the world called for it.
+    pub fn planned(
+        &mut self,
+        key: &K,
+        repair: bool,
+        puts_back: impl FnOnce(&Deed) -> bool,
+        now: Instant,
+    ) -> Option<Revert> {
         let rivalry = self.keys.get_mut(key)?;
-        let deed = rivalry.pending.take().filter(|_| repair && writes)?;
+        let deed = rivalry.pending.take().filter(puts_back)?;
+        rivalry.age(now);
+        let slow = rivalry.slow || rivalry.reverts.len() + 1 >= LIMIT;
+        Some(Revert { deed, repair, tell: slow && rivalry.is_due(now) })
+    }
+
+    /// The plan was written. Returns whether people are to be told.
+    pub fn reverted(&mut self, key: &K, revert: &Revert, now: Instant) -> bool {
+        let rivalry = self.keys.entry(key.clone()).or_default();
         rivalry.age(now);
         rivalry.count(now);
-        Some(Revert { deed, tell: rivalry.slow && rivalry.tell(now) })
+        if revert.repair {
+            rivalry.repaired = Some(now);
+        }
+        revert.tell && rivalry.tell(now)
+    }
+
+    /// The plan was not, or not completely, written: the next one puts back the same, and need not wait for it.
+    pub fn not_reverted(&mut self, key: &K, revert: Revert) {
+        self.keys.entry(key.clone()).or_default().pending.get_or_insert(revert.deed);
     }
 
     /// The object is gone.
@@ -158,8 +194,13 @@ impl Rivalry {
     }
 
     /// Is it time that people hear of it?
+    fn is_due(&self, now: Instant) -> bool {
+        self.told.is_none_or(|told| now.saturating_duration_since(told) >= TELL_AGAIN)
+    }
+
+    /// They hear of it now, if it is time.
     fn tell(&mut self, now: Instant) -> bool {
-        let due = self.told.is_none_or(|told| now.saturating_duration_since(told) >= TELL_AGAIN);
+        let due = self.is_due(now);
         if due {
             self.told = Some(now);
         }
@@ -168,10 +209,9 @@ impl Rivalry {
 
     /// When the next revert may be made; `now` at the earliest.
     fn held_until(&self, now: Instant) -> Instant {
-        match self.reverts.last() {
-            Some(last) if self.slow && now.saturating_duration_since(*last) <= WINDOW => {
-                now.max(*last + SLOW_GAP)
-            }
+        let ended = self.reverts.last().is_none_or(|last| now.saturating_duration_since(*last) > WINDOW);
+        match self.repaired {
+            Some(repaired) if self.slow && !ended => now.max(repaired + SLOW_GAP),
             _ => now,
         }
     }

@@ -4,6 +4,8 @@
 //! bounded number of places. A refused, failed or unanswered write goes back to the caller as a
 //! [`WriteError`]; the caller plans anew from what the informers then show. `Retry-After` holds back that caller for
 //! as long as the API server asks, and all other writes of the process for a moment.
+//!
+//! [`Writer::read`] reads single objects past the cache; that takes neither permit nor place, and keeps no pace.
 
 mod read;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_discovery::names::{SERVICE_NAME, SLICE_MANAGED_BY};
+use fairlead_machinery::rivals::SLOW_GAP;
 use fairlead_machinery::write::{WriteError, WriteFailure};
 use fairlead_objects::{Family, ObjectKey, Record, Slice};
 use futures::stream::{self, StreamExt};
@@ -16,9 +17,30 @@ use crate::{Action, Written, service_of};
 /// Writes of one family of one Service that are sent at a time.
 const WRITES_AT_A_TIME: usize = 8;
 
+/// A write that failed.
+pub(super) struct Failure {
+    pub(super) error: WriteError,
+    taken: Option<Taken>,
+}
+
+/// The write was done, but admission made a slice of it that is not the Service's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// A new slice.
+    Created,
+    /// One that had endpoints until then.
+    Updated,
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        Self { error, taken: None }
+    }
+}
+
 /// The writes of one round that failed: the first of each family.
 #[derive(Default)]
-pub(super) struct Errors(pub(super) Vec<(Option<Family>, WriteError)>);
+pub(super) struct Errors(pub(super) Vec<(Option<Family>, Failure)>);
 
 impl Errors {
     pub(super) fn is_empty(&self) -> bool {
@@ -29,13 +51,21 @@ impl Errors {
         self.0.iter().any(|(failed, _)| *failed == Some(family))
     }
 
-    /// How long the API server asked to wait.
+    /// How long to wait before the next try: as long as the API server asked for, and if new slices are taken away from
+    /// the Service, as long as between reverts. Where endpoints were lost, that must not keep others from being created.
     pub(super) fn pause(&self) -> Duration {
-        let pauses = self.0.iter().map(|(_, error)| match error.kind {
-            WriteFailure::Throttled(pause) => pause,
+        let endpoints_lost = self.endpoints_lost();
+        let pauses = self.0.iter().map(|(_, failure)| match (&failure.error.kind, failure.taken) {
+            (WriteFailure::Throttled(pause), _) => *pause,
+            (_, Some(Taken::Created)) if !endpoints_lost => SLOW_GAP,
             _ => Duration::ZERO,
         });
         pauses.max().unwrap_or_default()
+    }
+
+    /// Has the Service lost slices by our own doing, which no rivalry may keep from being created anew?
+    pub(super) fn endpoints_lost(&self) -> bool {
+        self.0.iter().any(|(_, failure)| failure.taken == Some(Taken::Updated))
     }
 }
 
@@ -62,26 +92,22 @@ impl Controller {
         let (mut answers, mut errors) = (Vec::new(), Errors::default());
         for stage in [current, left] {
             let writes = stage.into_iter().map(async |(family, actions)| {
-                let (answers, error) = self.apply_family(key, actions).await;
-                (answers, error.map(|error| (family, error)))
+                let (answers, failure) = self.apply_family(key, actions).await;
+                (answers, failure.map(|failure| (family, failure)))
             });
-            for (of_family, error) in futures::future::join_all(writes).await {
+            for (of_family, failure) in futures::future::join_all(writes).await {
                 answers.extend(of_family);
-                errors.0.extend(error);
+                errors.0.extend(failure);
             }
         }
         // Nothing can be created in a namespace that is being deleted, and nothing is owed there.
-        errors.0.retain(|(_, error)| error.kind != WriteFailure::NamespaceTerminating);
+        errors.0.retain(|(_, failure)| failure.error.kind != WriteFailure::NamespaceTerminating);
         (answers, errors)
     }
 
     /// Creates, then updates, then deletes, each a few at a time. A failed write ends the rest: what was to follow
     /// may take away what it was to put in place.
-    async fn apply_family(
-        &self,
-        key: &ObjectKey,
-        actions: Vec<Action>,
-    ) -> (Vec<Written>, Option<WriteError>) {
+    async fn apply_family(&self, key: &ObjectKey, actions: Vec<Action>) -> (Vec<Written>, Option<Failure>) {
         let (mut creates, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
         for action in actions {
             match action {
@@ -101,20 +127,20 @@ impl Controller {
                     }
                     match self.write(key, action).await {
                         Ok(answer) => answers.lock().push(answer),
-                        Err(error) => {
-                            failure.lock().get_or_insert(error);
+                        Err(failed) => {
+                            failure.lock().get_or_insert(failed);
                         }
                     }
                 })
                 .await;
-            if let Some(error) = failure.into_inner() {
-                return (answers.into_inner(), Some(error));
+            if let Some(failure) = failure.into_inner() {
+                return (answers.into_inner(), Some(failure));
             }
         }
         (answers.into_inner(), None)
     }
 
-    async fn write(&self, key: &ObjectKey, action: Action) -> Result<Written, WriteError> {
+    async fn write(&self, key: &ObjectKey, action: Action) -> Result<Written, Failure> {
         let resource = &Slice::RESOURCE;
         let namespace = &key.namespace;
         match action {
@@ -123,7 +149,7 @@ impl Controller {
                 self.metrics.wrote("create");
                 self.check_answer(key, &desired, &answer);
                 if service_of(&answer) != Some(&key.name) {
-                    return Err(self.take_back(key, &answer).await);
+                    return Err(self.take_back(key, answer, Taken::Created).await);
                 }
                 Ok(Written::Created(self.stored(key, answer)))
             }
@@ -132,6 +158,9 @@ impl Controller {
                 let answer = self.writer.update(resource, namespace, &before.key.name, &body).await?;
                 self.metrics.wrote("update");
                 self.check_answer(key, &desired, &answer);
+                if service_of(&answer) != Some(&key.name) {
+                    return Err(self.take_back(key, answer, Taken::Updated).await);
+                }
                 Ok(Written::Updated { before, after: self.stored(key, answer) })
             }
             Action::Delete(slice) => {
@@ -144,23 +173,31 @@ impl Controller {
         }
     }
 
-    /// Deletes a slice that was created and is not the Service's: nobody would ever find it again, and the next plan
-    /// would create another one.
-    async fn take_back(&self, key: &ObjectKey, slice: &Slice) -> WriteError {
-        let uid = slice.uid.to_string();
-        let deleted = self.writer.delete(&Slice::RESOURCE, &key.namespace, &slice.key.name, &uid).await;
+    /// Deletes a slice that was written and is not the Service's: nobody would ever find it again, and the next plan
+    /// creates another one.
+    async fn take_back(&self, key: &ObjectKey, slice: Slice, taken: Taken) -> Failure {
+        let slice = Arc::new(slice);
+        let (namespace, name) = (&key.namespace, &slice.key.name);
+        let deleted = self.writer.delete(&Slice::RESOURCE, namespace, name, &slice.uid.to_string()).await;
         let outcome = match deleted {
-            Ok(()) => "it was deleted again".to_owned(),
+            Ok(()) => {
+                if taken == Taken::Updated {
+                    // The cache may show it as it was.
+                    self.own_writes.deleted(key, Arc::clone(&slice), Instant::now());
+                }
+                "it was deleted".to_owned()
+            }
             Err(error) => error.to_string(),
         };
-        WriteError {
-            what: format!("create an EndpointSlice in namespace {}", key.namespace),
-            kind: WriteFailure::Refused(format!(
-                "an admission webhook or policy took away the labels {SERVICE_NAME} and {SLICE_MANAGED_BY}, by which {} \
-                 belongs to the Service; {outcome}",
-                slice.key.name
-            )),
-        }
+        let what = match taken {
+            Taken::Created => format!("create an EndpointSlice in namespace {namespace}"),
+            Taken::Updated => format!("update EndpointSlice {namespace}/{name}"),
+        };
+        let reason = format!(
+            "an admission webhook or policy took away the labels {SERVICE_NAME} and {SLICE_MANAGED_BY}, by which {name} \
+             belongs to the Service; {outcome}"
+        );
+        Failure { error: WriteError { what, kind: WriteFailure::Refused(reason) }, taken: Some(taken) }
     }
 
     fn stored(&self, key: &ObjectKey, answer: Slice) -> Arc<Slice> {

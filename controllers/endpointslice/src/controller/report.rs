@@ -9,7 +9,7 @@ use fairlead_objects::{Record, Service};
 use tokio::time::Instant;
 
 use super::Controller;
-use super::apply::Errors;
+use super::apply::{Errors, Failure};
 use crate::MissingNode;
 use crate::dirty::Dirty;
 use crate::hints::HintEvent;
@@ -60,9 +60,9 @@ impl Controller {
         let stale = errors
             .0
             .iter()
-            .all(|(_, error)| matches!(error.kind, WriteFailure::Conflict(_) | WriteFailure::NotFound(_)));
+            .all(|(_, it)| matches!(it.error.kind, WriteFailure::Conflict(_) | WriteFailure::NotFound(_)));
         self.metrics.synced(if stale { SyncResult::Stale } else { SyncResult::Error });
-        for (_, error) in &errors.0 {
+        for (_, Failure { error, .. }) in &errors.0 {
             match &error.kind {
                 // The cache follows by itself, and a stopping process need not explain itself.
                 WriteFailure::Conflict(_) | WriteFailure::NotFound(_) | WriteFailure::NotPermitted => {

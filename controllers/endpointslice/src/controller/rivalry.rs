@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fairlead_machinery::events::EventType;
-use fairlead_machinery::rivals::{Deed, FieldManagers, RivalMetrics, Rivals, SLOW_GAP};
+use fairlead_machinery::rivals::{Deed, FieldManagers, LastWriter, Revert, RivalMetrics, Rivals, SLOW_GAP};
 use fairlead_machinery::write::WriteFailure;
 use fairlead_objects::{ObjectKey, Record, Service, Slice};
 use parking_lot::Mutex;
@@ -12,10 +12,18 @@ use tokio::time::{Instant, sleep};
 
 use super::Controller;
 use crate::action::DesiredSlice;
-use crate::dirty::{Dirty, SliceSeen};
+use crate::dirty::{Dirty, Extent, SliceSeen};
+use crate::{Action, service_of};
 
 /// Rivals that gave up are forgotten, and the gauge falls, this often.
 const SWEEP: Duration = Duration::from_secs(15);
+
+/// A plan that puts back what others did, and is about to be written.
+pub(super) struct PendingRevert {
+    revert: Revert,
+    /// Who did it, as the beginning of a sentence; empty if nobody is to be told.
+    who: String,
+}
 
 /// What is known of rivals.
 pub(super) struct Rivalry {
@@ -33,11 +41,28 @@ impl Rivalry {
     }
 
     /// What others did needs no answer.
-    pub(super) fn is_right(&self, service: &ObjectKey) {
-        self.rivals.lock().planned(service, true, false, Instant::now());
+    pub(super) fn dismiss(&self, service: &ObjectKey) {
+        self.rivals.lock().planned(service, true, |_| false, Instant::now());
     }
 
-    /// Counts for ever.
+    /// How long to wait before a plan is made and written only to put right what others did.
+    pub(super) fn hold(&self, service: &ObjectKey) -> Duration {
+        self.rivals.lock().hold(service, Instant::now())
+    }
+
+    /// Is reverting slow?
+    pub(super) fn is_slow(&self, service: &ObjectKey) -> bool {
+        self.rivals.lock().is_slow(service)
+    }
+
+    /// A plan was not written, which was to put back what others did.
+    pub(super) fn not_reverted(&self, service: &ObjectKey, pending: Option<PendingRevert>) {
+        if let Some(PendingRevert { revert, .. }) = pending {
+            self.rivals.lock().not_reverted(service, revert);
+        }
+    }
+
+    /// Sets the gauge of Services under rivalry and forgets rivals that gave up, every so often. Does not end.
     pub(super) async fn keep_count(&self) {
         loop {
             let slowed = self.rivals.lock().sweep(Instant::now());
@@ -59,39 +84,72 @@ impl Controller {
 
     /// Looks whether the Service is as it should be, though nothing is known to have changed.
     pub(super) fn recheck(&self, service: ObjectKey) {
-        let hold = self.rivalry.rivals.lock().hold(&service, Instant::now());
+        let hold = self.rivalry.hold(&service);
         self.queue.add_after(service, Dirty::RECHECK, hold);
     }
 
-    /// How long to wait before a plan for this reason is made and written.
-    pub(super) fn hold(&self, service: &ObjectKey, dirty: &Dirty) -> Option<Duration> {
-        if dirty.is_called_for() {
-            return None;
-        }
-        let hold = self.rivalry.rivals.lock().hold(service, Instant::now());
-        Some(hold).filter(|hold| !hold.is_zero())
+    /// A plan of the whole Service was made for this reason and is about to be written. If it puts back what others
+    /// changed, and that is to be told, this is the time to find out who it was: afterwards nobody can tell any more.
+    pub(super) async fn foresee_revert(
+        &self,
+        key: &ObjectKey,
+        dirty: &Dirty,
+        actions: &[Action],
+    ) -> Option<PendingRevert> {
+        let repair = !dirty.is_called_for();
+        let puts_back = |deed: &Deed| {
+            if repair { !actions.is_empty() } else { self.puts_back(key, deed, dirty, actions) }
+        };
+        let revert = self.rivalry.rivals.lock().planned(key, repair, puts_back, Instant::now())?;
+        let who = if revert.tell { self.who(key, &revert.deed).await } else { String::new() };
+        Some(PendingRevert { revert, who })
     }
 
-    /// A plan was made for this reason and is about to be written. If it puts back what others changed, that is counted
-    /// and now and then told, with the name of who did it: once it is put back, nobody can tell any more.
-    pub(super) async fn note_revert(&self, service: &Service, dirty: &Dirty, writes: bool) {
-        let now = Instant::now();
-        let revert = self.rivalry.rivals.lock().planned(&service.key, !dirty.is_called_for(), writes, now);
-        let Some(revert) = revert else { return };
-        self.rivalry.metrics.reverts.inc();
-        if revert.tell {
-            let who = self.who(&service.key, &revert.deed).await;
+    /// Do the writes, which something else called for, undo this as well?
+    fn puts_back(&self, key: &ObjectKey, deed: &Deed, dirty: &Dirty, actions: &[Action]) -> bool {
+        let replaces = || actions.iter().any(|action| !matches!(action, Action::Delete(_)));
+        match deed {
+            Deed::Deleted(_) => replaces(),
+            // Taken away from the Service.
+            Deed::Changed(name) if self.index.lock().slice_of(key, name).is_none() => replaces(),
+            Deed::Changed(name) => actions.iter().any(|action| match action {
+                Action::Create(_) => false,
+                Action::Update { current, desired } => {
+                    let more = match &dirty.extent {
+                        Extent::All => true,
+                        Extent::Parts(parts) => desired.changes_more_than(current, &parts.pods),
+                    };
+                    current.key.name == *name && more
+                }
+                Action::Delete(slice) => slice.key.name == *name,
+            }),
+            // Each answer that is altered was counted.
+            Deed::Altered(_) => false,
+        }
+    }
+
+    /// The plan was written. What it put back counts and is now and then told; the metric has only those plans that were
+    /// made for nothing else.
+    pub(super) fn reverted(&self, service: &Service, pending: Option<PendingRevert>) {
+        let Some(PendingRevert { revert, who }) = pending else { return };
+        if revert.repair {
+            self.rivalry.metrics.reverts.inc();
+        }
+        if self.rivalry.rivals.lock().reverted(&service.key, &revert, Instant::now()) {
             self.tell_of_rival(service, &revert.deed, &who);
         }
     }
 
-    /// Looks at the answer to a write: if it is not what was sent, nothing is gained by sending it again at once.
+    /// Looks at the answer to a write: if it is not what was sent, nothing is gained by sending it again at once. (Where
+    /// it is not even the Service's, the write failed, and that is for the retry.)
     pub(super) fn check_answer(&self, key: &ObjectKey, sent: &DesiredSlice, answer: &Slice) {
         if !sent.is_altered(answer) {
             return;
         }
         let (wait, tell) = self.rivalry.rivals.lock().altered(key, &answer.key.name, Instant::now());
-        self.queue.add_after(key.clone(), Dirty::RECHECK, wait);
+        if service_of(answer) == Some(&key.name) {
+            self.queue.add_after(key.clone(), Dirty::RECHECK, wait);
+        }
         if tell && let Some(service) = self.services.get(key) {
             self.tell_of_rival(
                 &service,
@@ -110,9 +168,13 @@ impl Controller {
         };
         let read = self.writer.read::<FieldManagers>(&Slice::RESOURCE, &service.namespace, name).await;
         match read {
-            Ok(managers) => match managers.newest_other() {
-                Some(manager) => format!("The field manager {manager:?}"),
-                None => "Somebody (its managedFields do not say who)".to_owned(),
+            Ok(managers) => match managers.last_writer() {
+                LastWriter::Other(manager) => format!("The field manager {manager:?}"),
+                LastWriter::Ourselves => {
+                    "Something that leaves no field manager (admission, or who writes under the name of this process)"
+                        .to_owned()
+                }
+                LastWriter::Unknown => "Somebody (its managedFields do not say who)".to_owned(),
             },
             Err(error) if matches!(error.kind, WriteFailure::NotFound(_)) => {
                 "Somebody (it is gone by now, and a deleted object does not say who)".to_owned()

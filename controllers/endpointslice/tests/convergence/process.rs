@@ -82,9 +82,15 @@ impl Process {
     /// How many syncs have had this result.
     #[allow(dead_code, reason = "each test binary uses its part")]
     pub(crate) fn syncs(&self, result: &str) -> usize {
+        self.metric(&format!("endpoint_slice_controller_syncs{{result=\"{result}\"}}"))
+    }
+
+    /// The value of a metric with these labels; zero if there is none.
+    #[allow(dead_code, reason = "each test binary uses its part")]
+    pub(crate) fn metric(&self, name: &str) -> usize {
         let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default();
-        let name = format!("endpoint_slice_controller_syncs{{result=\"{result}\"}} ");
-        text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default()
+        let value = |line: &str| line.strip_prefix(name)?.trim_start().parse().ok();
+        text.lines().find_map(value).unwrap_or_default()
     }
 
     /// Ends at once, as by SIGKILL: what was sent is sent.

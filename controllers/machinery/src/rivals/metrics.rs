@@ -7,7 +7,7 @@ use crate::metrics::{constant, register};
 /// `fairlead_reverts_total` and `fairlead_contested_services` of one controller.
 #[derive(Clone, Debug)]
 pub struct RivalMetrics {
-    /// Counts plans that put back what others had changed.
+    /// Counts plans that put back what others had changed, and were made for nothing else.
     pub reverts: IntCounter,
     /// The number of Services for which reverting is slowed down.
     pub contested: IntGauge,

@@ -1,17 +1,22 @@
 //! Reading single objects past the cache, for what the cache does not keep.
 
+use std::time::Duration;
+
 use http::{Request, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use serde::de::DeserializeOwned;
 
-use super::{TIMEOUT, WriteError, WriteFailure, Writer, classify, path};
+use super::{WriteError, WriteFailure, Writer, classify, path};
 use crate::client::chain;
 use fairlead_objects::Resource;
 
+/// Work waits for what is read, which only tells people more.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
 impl Writer {
-    /// An object as the API server has it now. One request, so for rare occasions only; it needs no permit and waits
-    /// for no place among the writes.
+    /// An object as the API server has it now. One request, so for rare occasions only; it needs no permit, waits
+    /// for no place among the writes, and is given up after two seconds.
     pub async fn read<T: DeserializeOwned>(
         &self,
         resource: &Resource,

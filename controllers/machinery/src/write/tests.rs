@@ -52,6 +52,18 @@ async fn create(writer: &Writer) -> Result<Value, WriteFailure> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_only_read_is_not_waited_for_long() {
+    let (writer, _) = writer(None, valid());
+    let begun = Instant::now();
+    let read = writer.read::<Value>(&Slice::RESOURCE, "shop", "web-1").await;
+    assert_eq!(
+        read.unwrap_err().to_string(),
+        "cannot read EndpointSlice shop/web-1: no answer from the API server: none within 2s"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn verbs_go_to_the_paths_of_the_resource() {
     let (writer, seen) = writer(Some((200, &[], json!({"b": 2}))), valid());
     let body = json!({"a": 1});
