@@ -21,7 +21,9 @@ const ADMIN_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs until a signal ends it: 0 after an orderly end, 1 if something failed, which is then in the log.
 pub(crate) fn run(config: ManagerConfig) -> ExitCode {
-    let outcome = tokio::runtime::Builder::new_multi_thread()
+    // One thread: a change goes through many small tasks, and handing each to another thread costs more than it brings
+    // (a quarter of the CPU of a readiness flip by `make bench-compare`). What takes long is the API server's work.
+    let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}").into())
