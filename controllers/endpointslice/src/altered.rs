@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use fairlead_discovery::labels::labels_differ;
-use fairlead_objects::{Conditions, Endpoint, Istr, Slice, TargetRef};
+use fairlead_objects::{Endpoint, Istr, Slice};
 
 use crate::action::{DesiredEndpoint, DesiredSlice};
 use crate::facts::service_of;
-use crate::identity::pod_of;
+use crate::identity::{conditions_of, pod_of, stands_for};
 
 impl DesiredSlice {
     /// Is `answer`, to a write of this slice, anything else in what a plan looks at? Hints do not count: an API server
@@ -43,18 +43,11 @@ impl DesiredSlice {
 impl DesiredEndpoint {
     fn is_altered(&self, stored: &Endpoint) -> bool {
         let text = |text: &Option<Istr>| text.clone().filter(|it| !it.is_empty());
-        let conditions = Conditions {
-            ready: Some(self.readiness.ready),
-            serving: Some(self.readiness.serving),
-            terminating: Some(self.readiness.terminating),
-        };
-        let is_target = matches!(&stored.target, Some(TargetRef::Pod { name, uid })
-            if *name == self.pod && *uid == self.pod_uid);
         stored.addresses != self.addresses
-            || stored.conditions != conditions
+            || stored.conditions != conditions_of(self.readiness)
             || text(&stored.hostname) != text(&self.hostname)
             || stored.node != self.node
             || stored.zone != self.zone
-            || !is_target
+            || !stands_for(stored, &self.pod, &self.pod_uid)
     }
 }

@@ -12,7 +12,7 @@ use hashbrown::hash_table::OccupiedEntry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::family::Placement;
-use crate::identity::pod_of;
+use crate::identity::pods_of;
 
 /// Position of a slice in [`Layout::slots`].
 pub(crate) type SlotId = u32;
@@ -283,7 +283,7 @@ impl Layout {
         let family = slot.family;
         self.subtract(old)?;
         self.totals_mut(family).add(new);
-        if !pods(old).eq(pods(new)) {
+        if !pods_of(old).eq(pods_of(new)) {
             self.unsettle(id, old);
             self.settle(id, new);
         }
@@ -304,14 +304,14 @@ impl Layout {
     }
 
     fn settle(&mut self, id: SlotId, slice: &Slice) {
-        for pod in pods(slice) {
+        for pod in pods_of(slice) {
             let place = Place { pod: self.hash(pod), slot: id };
             self.places.insert_unique(spread(place.pod), place, |place| spread(place.pod));
         }
     }
 
     fn unsettle(&mut self, id: SlotId, slice: &Slice) {
-        for pod in pods(slice) {
+        for pod in pods_of(slice) {
             let hash = self.hash(pod);
             let is_it = |place: &Place| place.pod == hash && place.slot == id;
             if let Ok(entry) = self.places.find_entry(spread(hash), is_it) {
@@ -330,10 +330,6 @@ impl Layout {
 /// The table looks at the upper bits as well.
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
-}
-
-fn pods(slice: &Slice) -> impl Iterator<Item = &Istr> {
-    slice.endpoints.iter().filter_map(|endpoint| pod_of(endpoint, &slice.key.namespace))
 }
 
 #[cfg(test)]

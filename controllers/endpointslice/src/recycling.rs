@@ -13,7 +13,7 @@ use fairlead_objects::{Istr, Slice};
 use hashbrown::HashMap;
 
 use crate::action::DesiredSlice;
-use crate::identity::pod_of;
+use crate::identity::pods_of;
 
 /// In which of the slices that are to go a Pod has its endpoint.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl<'a> Homes<'a> {
     pub(crate) fn new(doomed: &[&'a Arc<Slice>]) -> Self {
         let mut homes = HashMap::new();
         for (at, slice) in doomed.iter().enumerate() {
-            for pod in pods(slice) {
+            for pod in pods_of(slice) {
                 homes.entry(pod).or_insert(at);
             }
         }
@@ -60,8 +60,4 @@ pub(crate) fn recycle(
     }
     creates.extend(contents);
     updates
-}
-
-fn pods(slice: &Slice) -> impl Iterator<Item = &Istr> {
-    slice.endpoints.iter().filter_map(|endpoint| pod_of(endpoint, &slice.key.namespace))
 }
