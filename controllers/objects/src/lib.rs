@@ -6,12 +6,13 @@
 //! the desired state plus the parts of the old object that a rewrite must preserve (see [`Slice`]).
 //!
 //! ```text
-//! JSON of a watch event ── serde ──▶ record (Pod, Node, Service, Slice) ── Arc ──▶ informer, planners
+//! JSON of a watch event ── serde ──▶ record (Pod, Node, Service, Slice, Endpoints) ── Arc ──▶ informer, planners
 //! ```
 //!
 //! The crate is pure: no client, no clock, no async.
 
 pub mod address;
+mod endpoints;
 mod identity;
 pub mod intern;
 mod labels;
@@ -26,6 +27,7 @@ mod slice;
 pub mod testing;
 
 pub use address::Family;
+pub use endpoints::{EndpointAddress, EndpointIp, EndpointSubset, Endpoints};
 pub use identity::{ObjectKey, ResourceVersion, Uid};
 pub use intern::Istr;
 pub use labels::Labels;

@@ -214,6 +214,22 @@ impl Record for Slice {
     }
 }
 
+/// How a reference found in an object of `namespace` is kept.
+pub(crate) fn target(reference: ObjectRef, namespace: &Istr) -> TargetRef {
+    match reference {
+        ObjectRef {
+            api_version: None,
+            kind: Some(kind),
+            namespace: Some(place),
+            name: Some(name),
+            uid: Some(uid),
+            resource_version: _,
+            field_path: None,
+        } if kind == "Pod" && place == *namespace => TargetRef::Pod { name, uid },
+        other => TargetRef::Other(Box::new(other)),
+    }
+}
+
 mod wire {
     //! The parts of the JSON that are read.
 
@@ -223,7 +239,7 @@ mod wire {
 
     use super::{
         AddressType, Addresses, Conditions, Family, Hints, Istr, Labels, ObjectKey, ObjectRef,
-        OwnerReference, PortSet, ResourceVersion, TargetRef, Uid,
+        OwnerReference, PortSet, ResourceVersion, Uid, target,
     };
 
     #[derive(Deserialize)]
@@ -288,21 +304,6 @@ mod wire {
         }
         texts.sort();
         Addresses::Texts(texts.into())
-    }
-
-    fn target(reference: ObjectRef, namespace: &Istr) -> TargetRef {
-        match reference {
-            ObjectRef {
-                api_version: None,
-                kind: Some(kind),
-                namespace: Some(place),
-                name: Some(name),
-                uid: Some(uid),
-                resource_version: _,
-                field_path: None,
-            } if kind == "Pod" && place == *namespace => TargetRef::Pod { name, uid },
-            other => TargetRef::Other(Box::new(other)),
-        }
     }
 
     fn hints(hints: WireHints) -> Arc<Hints> {
