@@ -81,13 +81,13 @@ fn groups_of(
         subset.addresses.iter().map(|it| (it, true)).chain(subset.not_ready.iter().map(|it| (it, false)));
     let mut taken = 0;
     for (address, ready) in all {
-        if taken == max.get() {
-            break;
-        }
         let Some(ip) = publishable(&address.ip) else {
             skipped.invalid += 1;
             continue;
         };
+        if taken == max.get() {
+            continue;
+        }
         taken += 1;
         for members in families.iter_mut().filter(|members| members.family == Family::of(ip)) {
             members.insert(endpoint(address, ip, ready), namespace);
