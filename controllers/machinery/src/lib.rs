@@ -13,6 +13,7 @@ pub mod complaints;
 pub mod events;
 pub mod informer;
 pub mod membership;
+pub mod lease;
 pub mod metrics;
 pub mod node_index;
 pub mod own_writes;
