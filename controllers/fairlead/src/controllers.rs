@@ -5,8 +5,9 @@ use fairlead_machinery::admin::Checks;
 use fairlead_machinery::client::{self, ClientError, ClientSettings};
 use fairlead_machinery::events::{self, EventMetrics};
 use fairlead_machinery::metrics::Workqueues;
+use fairlead_machinery::permit::Permit;
 use fairlead_machinery::shutdown::Tasks;
-use fairlead_machinery::write::{Permit, RateLimit, Writer};
+use fairlead_machinery::write::{RateLimit, Writer};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -41,7 +42,8 @@ pub(crate) async fn start(
     })
     .await?;
     let limit = config.api_limit.map(|limit| RateLimit { qps: limit.qps.into(), burst: limit.burst });
-    let writer = Writer::new(client.clone(), Permit::until(ends.writes.clone()), limit);
+    let permit = Permit::until(ends.writes.clone());
+    let writer = Writer::new(client.clone(), permit.clone(), limit);
     let workqueues = Workqueues::new(registry);
     let event_metrics = EventMetrics::new(registry);
     let mut informers = Informers::new(registry);
@@ -50,7 +52,8 @@ pub(crate) async fn start(
     for controller in config.controllers.iter() {
         match controller {
             Controller::EndpointSlice => {
-                let (recorder, events) = events::channel(client.clone(), COMPONENT, event_metrics.clone());
+                let (recorder, events) =
+                    events::channel(client.clone(), COMPONENT, event_metrics.clone(), permit.clone());
                 tasks.spawn("events", events.run(ends.work.clone()));
                 waiting.push(endpointslice::Controller::new(
                     endpointslice::Settings {

@@ -8,13 +8,16 @@
 
 pub mod admin;
 pub mod client;
+pub mod clock;
 pub mod complaints;
 pub mod events;
 pub mod informer;
 pub mod membership;
+pub mod lease;
 pub mod metrics;
 pub mod node_index;
 pub mod own_writes;
+pub mod permit;
 pub mod process_metrics;
 pub mod queue;
 pub mod recheck;
