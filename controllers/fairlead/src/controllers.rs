@@ -9,6 +9,7 @@ use fairlead_machinery::metrics::Workqueues;
 use fairlead_machinery::permit::Permit;
 use fairlead_machinery::shutdown::Tasks;
 use fairlead_machinery::write::{RateLimit, Writer};
+use fairlead_mirroring::controller as mirroring;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use prometheus::Registry;
@@ -59,6 +60,7 @@ pub(crate) async fn start(
         let component = match controller {
             Controller::Endpoints => endpoints::COMPONENT,
             Controller::EndpointSlice => endpointslice::COMPONENT,
+            Controller::Mirroring => mirroring::COMPONENT,
         };
         let (recorder, events) =
             events::channel(client.clone(), component, event_metrics.clone(), permit.clone());
@@ -99,6 +101,22 @@ pub(crate) async fn start(
                 };
                 let controller =
                     endpointslice::Controller::new(settings, inputs, writer, recorder, registry, &workqueues);
+                Box::new(|stop| controller.run(stop).boxed())
+            }
+            Controller::Mirroring => {
+                let settings = mirroring::Settings {
+                    workers: config.mirroring.workers,
+                    max_endpoints_per_subset: config.mirroring.max_endpoints_per_subset,
+                    batch_period: config.mirroring.batch_period,
+                    recheck_period: config.recheck_period,
+                };
+                let inputs = mirroring::Inputs {
+                    services: informers.services.get(),
+                    endpoints: informers.endpoints.get(),
+                    slices: informers.slices.get(),
+                };
+                let controller =
+                    mirroring::Controller::new(settings, inputs, writer, recorder, registry, &workqueues);
                 Box::new(|stop| controller.run(stop).boxed())
             }
         });

@@ -11,6 +11,7 @@ use super::Environment;
 use super::controllers::Controllers;
 use super::endpoints::{EndpointsConfig, EndpointsFlags};
 use super::endpointslice::{EndpointSliceConfig, EndpointSliceFlags};
+use super::mirroring::{MirroringConfig, MirroringFlags};
 use super::values::{
     NO_TIME, Problems, boolean, duration, float32, int32, namespace, server, socket_address,
 };
@@ -27,7 +28,8 @@ const BURST: u32 = 10;
 pub(super) struct ManagerFlags {
     /// A list of controllers to enable. '*' enables all on-by-default controllers, 'foo' enables the controller
     /// named 'foo', '-foo' disables the controller named 'foo'. All controllers: endpoints-controller (alias
-    /// endpoint), endpointslice-controller (alias endpointslice).
+    /// endpoint), endpointslice-controller (alias endpointslice), endpointslice-mirroring-controller (alias
+    /// endpointslicemirroring).
     #[arg(long, value_name = "strings", default_value = "*", help_heading = GENERIC)]
     controllers: Vec<String>,
 
@@ -64,6 +66,9 @@ pub(super) struct ManagerFlags {
 
     #[command(flatten)]
     endpointslice: EndpointSliceFlags,
+
+    #[command(flatten)]
+    mirroring: MirroringFlags,
 
     /// IP address and port that serve /livez, /healthz and /readyz, and /metrics while the address is loopback. Port
     /// 0 picks a free one and logs it.
@@ -133,6 +138,8 @@ pub(crate) struct ManagerConfig {
     pub(crate) endpoints: EndpointsConfig,
     /// The flags of the EndpointSlice controller.
     pub(crate) endpointslice: EndpointSliceConfig,
+    /// The flags of the mirroring controller.
+    pub(crate) mirroring: MirroringConfig,
     /// `--prune-leftovers`
     pub(crate) prune_leftovers: bool,
     /// `--recheck-period`, at least a second.
@@ -174,6 +181,7 @@ impl ManagerFlags {
         let resync = problems.take("min-resync-period", duration(&self.min_resync_period, NO_TIME));
         let endpoints = self.endpoints.check(&mut problems);
         let endpointslice = self.endpointslice.check(&mut problems);
+        let mirroring = self.mirroring.check(&mut problems);
         let prune_leftovers = problems.take("prune-leftovers", boolean(&self.prune_leftovers));
         let admin_bind_address =
             problems.take("admin-bind-address", socket_address(&self.admin_bind_address));
@@ -202,6 +210,7 @@ impl ManagerFlags {
             Some(_),
             Some(endpoints),
             Some(endpointslice),
+            Some(mirroring),
             Some(prune_leftovers),
             Some(admin_bind_address),
             Some(namespace),
@@ -216,6 +225,7 @@ impl ManagerFlags {
             resync,
             endpoints,
             endpointslice,
+            mirroring,
             prune_leftovers,
             admin_bind_address,
             namespace,
@@ -235,6 +245,7 @@ impl ManagerFlags {
             controllers,
             endpoints,
             endpointslice,
+            mirroring,
             prune_leftovers,
             recheck_period,
             namespace,

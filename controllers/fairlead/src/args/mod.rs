@@ -9,6 +9,7 @@ mod endpoints;
 mod endpointslice;
 mod go_duration;
 mod manager;
+mod mirroring;
 mod values;
 
 use std::ffi::OsString;

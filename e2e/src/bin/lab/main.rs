@@ -99,7 +99,10 @@ async fn start(arguments: &LabArguments) -> Result<Lab> {
         Proxy::Iptables => ProxyMode::Iptables,
     });
     if arguments.controller == Controller::Upstream {
-        builder = builder.controller("endpoints-controller").controller("endpointslice-controller");
+        builder = builder
+            .controller("endpoints-controller")
+            .controller("endpointslice-controller")
+            .controller("endpointslice-mirroring-controller");
     }
     println!(
         "Starting etcd, kube-apiserver, kube-controller-manager and {} nodes with kube-proxy ...",
