@@ -12,6 +12,8 @@
 //! This is no fencing: a write that is on its way when the term ends may still arrive. Conditional writes catch that.
 
 mod elector;
+#[cfg(test)]
+mod elector_tests;
 mod record;
 #[cfg(test)]
 mod simulation;
@@ -63,7 +65,9 @@ impl Timing {
             ));
         }
         if lease_duration < Duration::from_secs(1) || retry_period.is_zero() {
-            return Err("the lease duration must be a second at least, and the retry period greater than zero".into());
+            return Err(
+                "the lease duration must be a second at least, and the retry period greater than zero".into(),
+            );
         }
         Ok(())
     }
