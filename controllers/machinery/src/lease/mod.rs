@@ -12,6 +12,8 @@
 //! This is no fencing: a write that is on its way when the term ends may still arrive. Conditional writes catch that.
 
 mod elector;
+#[cfg(test)]
+mod elector_tests;
 mod record;
 #[cfg(test)]
 mod simulation;

@@ -38,6 +38,8 @@ enum Event {
     Answered(usize, u64),
     /// A watch tells of this version.
     Told(usize, u64),
+    /// A watch breaks.
+    Blind(usize),
 }
 
 struct Process {
@@ -149,7 +151,9 @@ impl Simulation {
                 let rest = self.processes[n].suspended_until - self.now;
                 self.after(rest, Event::Tick(n));
             }
-            Event::Answered(n, _) | Event::Told(n, _) if self.processes[n].suspended_until > self.now => {
+            Event::Answered(n, _) | Event::Told(n, _) | Event::Blind(n)
+                if self.processes[n].suspended_until > self.now =>
+            {
                 let rest = self.processes[n].suspended_until - self.now;
                 self.after(rest, event);
             }
@@ -163,9 +167,10 @@ impl Simulation {
                 let answer = self.answers[index(answer)].clone();
                 self.step(n, answer);
             }
+            Event::Blind(n) => self.step(n, Input::Blind),
             Event::Told(n, version) => {
                 let seen = self.seen(index(version));
-                self.step(n, Input::Observed(seen));
+                self.step(n, Input::Told(seen));
             }
         }
     }
@@ -222,7 +227,7 @@ impl Simulation {
         let current = self.history[newest].clone();
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         let answer = match request {
-            Request::Read => Input::Observed(current.map(Seen)),
+            Request::Read => Input::Read(current.map(Seen)),
             Request::Create(lease) if current.is_none() => self.store(*lease, sent),
             Request::Replace(lease) if current.as_ref().is_some_and(|it| version(it) == version(&lease)) => {
                 self.store(*lease, sent)
@@ -242,9 +247,11 @@ impl Simulation {
         self.history.push(Some(lease.clone()));
         let version = self.history.len() as u64 - 1;
         for n in 0..self.processes.len() {
-            if !self.is_lost() {
-                let way = self.way();
-                self.after(way, Event::Told(n, version));
+            let way = self.way();
+            let told = if self.is_lost() { Event::Blind(n) } else { Event::Told(n, version) };
+            // Some watches break without being noticed.
+            if !matches!(told, Event::Blind(_)) || self.rng.bool() {
+                self.after(way, told);
             }
         }
         Input::Written { sent, seen: Seen(lease) }
