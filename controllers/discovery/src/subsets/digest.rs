@@ -1,8 +1,9 @@
 //! The hash by which kube-controller-manager sorts ports and subsets.
 //!
-//! FNV-1a with 128 bits over a textual dump of the Go value: the type in parentheses, then the fields with their types;
-//! elements of lists have none, and a list without elements is `<nil>`. Two implementations that sort alike need not
-//! rewrite each other's objects.
+//! MD5 over a textual dump of the Go value: the type in parentheses, then the fields with their types; elements of lists
+//! have none, and a list without elements is `<nil>`. Releases before 1.35 compare Endpoints in this order, and rewrite
+//! those that are in another one. Later releases sort by another hash (FNV, kubernetes/kubernetes issue 129652) and
+//! compare without regard to order, so that this order is right for all.
 
 use std::fmt::{self, Write};
 
@@ -27,28 +28,24 @@ pub(super) fn sort_subsets(subsets: &mut [EndpointSubset], namespace: &str) {
     }
 }
 
-/// The hash of what is dumped. It sorts as its 16 bytes, of which the first counts most.
-fn digest(dump: impl FnOnce(&mut Fnv) -> fmt::Result) -> u128 {
-    let mut hash = Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+/// The hash of what is dumped. It sorts as its 16 bytes.
+fn digest(dump: impl FnOnce(&mut Dump) -> fmt::Result) -> [u8; 16] {
+    let mut hash = Dump(md5::Context::new());
     // Writing to the hash cannot fail.
     let _: fmt::Result = dump(&mut hash);
-    hash.0
+    hash.0.finalize().0
 }
 
-struct Fnv(u128);
+struct Dump(md5::Context);
 
-impl Write for Fnv {
+impl Write for Dump {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 ^= u128::from(byte);
-            // The prime is 2^88 + 0x13b.
-            self.0 = (self.0 << 88).wrapping_add(self.0.wrapping_mul(0x13b));
-        }
+        self.0.consume(text);
         Ok(())
     }
 }
 
-impl Fnv {
+impl Dump {
     fn typed_port(&mut self, port: &EndpointPort) -> fmt::Result {
         self.write_str("(v1.EndpointPort)")?;
         self.port(port)
@@ -144,17 +141,18 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_those_of_kube_controller_manager() {
+    fn hashes_are_those_of_kube_controller_manager_before_1_35() {
         use Protocol::{Tcp, Udp};
         for (port, hash) in [
-            (port("", 8080, Udp), "59aa40b466adb81c6e00232f1f0ba361"),
-            (port("", 8080, Tcp), "b09ff368df0fc81442c7b7a3ab2dbca5"),
-            (port("port0", 8080, Tcp), "862194fe8857a76cf7d019569a3274e8"),
-            (port("port1", 8088, Tcp), "78f99ce39195061215b01ce0b96f98b5"),
-            (port("http", 80, Tcp), "754b003f50f133a539c60d18cfb30a55"),
-            (port("https", 443, Tcp), "a1d3cd184f85589179025a8360efcc75"),
+            (port("", 8080, Udp), "bd1f682085ac9b456bc0e43b1051c6a8"),
+            (port("", 8080, Tcp), "ca90e29ee3665e5029fabda7c226b84c"),
+            (port("port0", 8080, Tcp), "5e554ba40e2caf16971e32c750a131fd"),
+            (port("port1", 8088, Tcp), "79d7d569d6286f45c717b10da93078df"),
+            (port("http", 80, Tcp), "a0afc9289a5b862f31961966cd661a6e"),
+            (port("https", 443, Tcp), "9b812254c483d72210c747708df106ac"),
         ] {
-            assert_eq!(format!("{:032x}", digest(|dump| dump.typed_port(&port))), hash, "{port:?}");
+            let hex = format!("{:032x}", u128::from_be_bytes(digest(|dump| dump.typed_port(&port))));
+            assert_eq!(hex, hash, "{port:?}");
         }
     }
 
