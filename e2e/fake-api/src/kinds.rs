@@ -53,8 +53,17 @@ pub static SLICES: Kind = Kind {
     has_status: false,
     has_generation: true,
 };
+/// Leases.
+pub static LEASES: Kind = Kind {
+    group: "coordination.k8s.io",
+    plural: "leases",
+    kind: "Lease",
+    namespaced: true,
+    has_status: false,
+    has_generation: false,
+};
 
-static KINDS: [&Kind; 4] = [&PODS, &SERVICES, &NODES, &SLICES];
+static KINDS: [&Kind; 5] = [&PODS, &SERVICES, &NODES, &SLICES, &LEASES];
 
 impl Kind {
     /// `apiVersion`. All kinds are at `v1`.
