@@ -157,7 +157,13 @@ impl Controller {
         let keys = move || services.list().iter().map(|service| service.key().clone()).collect();
         let check = |key| self.recheck(key);
         let recheck = recheck::run(self.settings.recheck_period, keys, check, stop.clone());
-        tokio::join!(work, recheck, stop.run_until_cancelled(self.rivalry.keep_count()));
+        let beside = async {
+            tokio::join!(
+                self.rivalry.keep_count(),
+                self.writer.permit().whenever_granted(|| self.queue.unpark())
+            )
+        };
+        tokio::join!(work, recheck, stop.run_until_cancelled(beside));
     }
 
     fn affected(&self, service: &ObjectKey, cause: Cause<'_>) {
@@ -245,6 +251,14 @@ impl Controller {
         let mode = Mode::of(&service);
         let wanted: Vec<Family> = plan.families.iter().map(|counts| counts.family).collect();
         let writes = plan.actions.len();
+        if writes > 0 && !self.writer.may_write() {
+            self.memories.lock().insert(key.clone(), memory);
+            // Planned anew when it may be written, by what is then known.
+            if let Some(owed) = owed {
+                dirty.merge(owed);
+            }
+            return Outcome::Park(dirty);
+        }
         let revert = match planned {
             Planned::Service => self.foresee_revert(key, &dirty, &plan.actions).await,
             Planned::Pods => None,
@@ -264,7 +278,7 @@ impl Controller {
             } else if let Some(owed) = owed {
                 dirty.merge(owed);
             }
-            return Outcome::Retry(dirty, errors.pause());
+            return errors.again(dirty);
         }
         self.reverted(&service, revert);
         if let Some(owed) = owed.filter(|_| planned == Planned::Pods) {

@@ -6,8 +6,9 @@ use fairlead_machinery::admin::Checks;
 use fairlead_machinery::client::{self, ClientError, ClientSettings};
 use fairlead_machinery::events::{self, EventMetrics};
 use fairlead_machinery::metrics::Workqueues;
+use fairlead_machinery::permit::Permit;
 use fairlead_machinery::shutdown::Tasks;
-use fairlead_machinery::write::{Permit, RateLimit, Writer};
+use fairlead_machinery::write::{RateLimit, Writer};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use prometheus::Registry;
@@ -47,7 +48,8 @@ pub(crate) async fn start(
     })
     .await?;
     let limit = config.api_limit.map(|limit| RateLimit { qps: limit.qps.into(), burst: limit.burst });
-    let writer = Writer::new(client.clone(), Permit::until(ends.writes.clone()), limit);
+    let permit = Permit::until(ends.writes.clone());
+    let writer = Writer::new(client.clone(), permit.clone(), limit);
     let workqueues = Workqueues::new(registry);
     let event_metrics = EventMetrics::new(registry);
     let mut informers = Informers::new(registry, &config.controllers);
@@ -58,7 +60,8 @@ pub(crate) async fn start(
             Controller::Endpoints => endpoints::COMPONENT,
             Controller::EndpointSlice => endpointslice::COMPONENT,
         };
-        let (recorder, events) = events::channel(client.clone(), component, event_metrics.clone());
+        let (recorder, events) =
+            events::channel(client.clone(), component, event_metrics.clone(), permit.clone());
         tasks.spawn("events", events.run(ends.work.clone()));
         let writer = writer.clone();
         waiting.push(match controller {

@@ -24,6 +24,7 @@ use tracing::debug;
 use self::correlator::{Event, Occurrence};
 pub use self::writer::Writer;
 use crate::metrics::{constant, register};
+use crate::permit::Permit;
 
 /// Events that wait for the API server: client-go's `maxQueuedEvents`.
 const QUEUE: usize = 1000;
@@ -92,6 +93,8 @@ enum Fate {
     Created,
     /// The count of an Event object was raised.
     Patched,
+    /// Nothing may be written now: another process leads, or this one ends.
+    NotPermitted,
     /// The queue was full, or the process was about to end.
     QueueFull,
     /// The object has had too many events.
@@ -111,6 +114,7 @@ impl Fate {
         match self {
             Self::Created => "created",
             Self::Patched => "patched",
+            Self::NotPermitted => "not_permitted",
             Self::QueueFull => "queue_full",
             Self::RateLimited => "rate_limited",
             Self::Forbidden => "forbidden",
@@ -123,12 +127,18 @@ impl Fate {
 
 /// Makes the recorder of one component, such as `endpoint-slice-controller`, and the writer that has to run for it.
 ///
-/// The events are written with `client`, whose own retries must be off.
+/// The events are written with `client`, whose own retries must be off, and only while the permit holds: what a standby
+/// notices, the leader tells people.
 #[must_use]
-pub fn channel(client: Client, component: &'static str, metrics: EventMetrics) -> (Recorder, Writer) {
+pub fn channel(
+    client: Client,
+    component: &'static str,
+    metrics: EventMetrics,
+    permit: Permit,
+) -> (Recorder, Writer) {
     let (queue, events) = mpsc::channel(QUEUE);
-    let writer = Writer::new(client, component, metrics.clone(), events);
-    (Recorder { component, queue, metrics }, writer)
+    let writer = Writer::new(client, component, metrics.clone(), permit.clone(), events);
+    (Recorder { component, queue, metrics, permit }, writer)
 }
 
 /// Records events of one component. Clones share the queue.
@@ -137,10 +147,11 @@ pub struct Recorder {
     component: &'static str,
     queue: mpsc::Sender<Event>,
     metrics: EventMetrics,
+    permit: Permit,
 }
 
 impl Recorder {
-    /// Records an event; returns at once. `reason` is a short CamelCase word for programs, `message` a sentence for
+    /// Records an event, or drops it if nothing may be written now; returns at once. `reason` is a short CamelCase word for programs, `message` a sentence for
     /// people, of which the first 1024 bytes are kept.
     pub fn event(
         &self,
@@ -149,6 +160,9 @@ impl Recorder {
         reason: &'static str,
         message: impl Into<String>,
     ) {
+        if !self.permit.holds() {
+            return self.metrics.count(Fate::NotPermitted);
+        }
         let mut message = message.into();
         message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
         debug!(

@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod client;
+pub mod clock;
 pub mod complaints;
 pub mod events;
 pub mod informer;
@@ -15,6 +16,7 @@ pub mod membership;
 pub mod metrics;
 pub mod node_index;
 pub mod own_writes;
+pub mod permit;
 pub mod process_metrics;
 pub mod queue;
 pub mod recheck;

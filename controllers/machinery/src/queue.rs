@@ -5,6 +5,10 @@
 //! in the order in which they became due. A key that failed waits 5 ms, then twice as long each time, up to
 //! a minute, and is never dropped; a new change brings it forward.
 //!
+//! A key whose work may not be written now is parked: it waits for nothing but a change, or for [`Queue::unpark`], which
+//! puts all parked keys first in line. So the work that a standby finds costs one entry for each key, and is the first
+//! that is done when it takes over.
+//!
 //! Semantics: client-go's workqueue with its rate limiting and delaying extensions, except that an immediate
 //! add replaces a pending delayed one instead of leaving a second, empty round behind.
 
@@ -41,8 +45,14 @@ struct State<K, D> {
     ready: VecDeque<K>,
     /// Keys that wait for their time. The counter tells apart keys that are due at the same moment.
     delayed: BTreeMap<(Instant, u64), K>,
+    /// Keys that were parked and are not due since, in order. Those to which something was added with a delay are among
+    /// the delayed ones as well.
+    parked: BTreeMap<u64, K>,
     entries: HashMap<K, Entry<D>>,
-    next_delay: u64,
+    /// Tells apart what would otherwise be equal, in order.
+    next_number: u64,
+    /// How often parked keys were let go.
+    unparked: u64,
     closed: bool,
 }
 
@@ -52,6 +62,8 @@ struct Entry<D> {
     dirt: Option<D>,
     /// Rounds in a row that failed.
     failures: u32,
+    /// Its place among the parked keys.
+    parked: Option<u64>,
 }
 
 /// When a key that a worker gives back is due.
@@ -59,6 +71,7 @@ struct Entry<D> {
 enum Due {
     Backoff { at_least: Duration },
     Later(Duration),
+    Parked,
 }
 
 #[derive(Clone, Copy)]
@@ -71,10 +84,14 @@ enum Place {
     Delayed {
         due: (Instant, u64),
     },
-    /// With a worker; `due` is when the key comes back, if anything was added meanwhile.
+    /// Until something is added, or all are let go.
+    Parked,
+    /// With a worker; `due` is when the key comes back, if anything was added meanwhile. `unparked` is how often parked keys
+    /// had been let go when the worker took it.
     Processing {
         since: Instant,
         due: Option<Instant>,
+        unparked: u64,
     },
 }
 
@@ -86,8 +103,10 @@ impl<K: Clone + Eq + Hash, D: Dirt> Queue<K, D> {
             state: Mutex::new(State {
                 ready: VecDeque::new(),
                 delayed: BTreeMap::new(),
+                parked: BTreeMap::new(),
                 entries: HashMap::new(),
-                next_delay: 0,
+                next_number: 0,
+                unparked: 0,
                 closed: false,
             }),
             wake: Notify::new(),
@@ -170,12 +189,34 @@ impl<K: Clone + Eq + Hash, D: Dirt> Queue<K, D> {
         self.finish(key, Some((dirt, Due::Later(delay))));
     }
 
+    /// A worker found something to write and may not: the key waits for an [`Queue::add`], or for [`Queue::unpark`]. If
+    /// either happened since the worker took the key, it comes back at once.
+    pub fn park(&self, key: &K, dirt: D) {
+        self.finish(key, Some((dirt, Due::Parked)));
+    }
+
+    /// Puts all parked keys first in line, in the order in which they were parked.
+    pub fn unpark(&self) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        state.unparked += 1;
+        let keys = std::mem::take(&mut state.parked);
+        for key in keys.into_values().rev() {
+            self.metrics.adds.inc();
+            state.put_first(key, now);
+        }
+        self.metrics.depth.set(depth(state.ready.len()));
+        drop(state);
+        self.wake.notify_one();
+    }
+
     /// `owed` is what is still to be done, and when.
     fn finish(&self, key: &K, owed: Option<(D, Due)>) {
         let now = Instant::now();
         let mut state = self.state.lock();
+        let lately = state.unparked;
         let Some(entry) = state.entries.get_mut(key) else { return };
-        let Place::Processing { since, due: added } = entry.place else { return };
+        let Place::Processing { since, due: added, unparked } = entry.place else { return };
         self.metrics.work_duration.observe((now - since).as_secs_f64());
         let (dirt, due) = owed.unzip();
         let retry = match due {
@@ -188,11 +229,16 @@ impl<K: Clone + Eq + Hash, D: Dirt> Queue<K, D> {
                 entry.failures = 0;
                 Some(now + delay)
             }
+            // What may be written may have changed after the worker had asked.
+            Some(Due::Parked) if unparked != lately => Some(now),
+            // Not a failure, and no sign that what failed before would not do so again.
+            Some(Due::Parked) => None,
             None => {
                 entry.failures = 0;
                 None
             }
         };
+        let parks = matches!(due, Some(Due::Parked)) && retry.is_none();
         entry.place = Place::Idle;
         // What was tried comes before what was added meanwhile.
         let merged = match (dirt, entry.dirt.take()) {
@@ -203,6 +249,7 @@ impl<K: Clone + Eq + Hash, D: Dirt> Queue<K, D> {
             (one, other) => one.or(other),
         };
         match merged.filter(|_| !state.closed) {
+            Some(dirt) if parks => state.park(key.clone(), dirt, now, added),
             Some(dirt) => {
                 let due = added.into_iter().chain(retry).min().unwrap_or(now);
                 state.put(key.clone(), dirt, now, due);
@@ -222,6 +269,7 @@ impl<K: Clone + Eq + Hash, D: Dirt> Queue<K, D> {
         state.closed = true;
         state.ready.clear();
         state.delayed.clear();
+        state.parked.clear();
         state.entries.retain(|_, entry| matches!(entry.place, Place::Processing { .. }));
         drop(state);
         self.wake.notify_waiters();
@@ -258,8 +306,12 @@ fn depth(len: usize) -> i64 {
 
 impl<K: Clone + Eq + Hash, D: Dirt> State<K, D> {
     fn put(&mut self, key: K, dirt: D, now: Instant, due: Instant) {
-        let entry =
-            self.entries.entry(key.clone()).or_insert(Entry { place: Place::Idle, dirt: None, failures: 0 });
+        let entry = self.entries.entry(key.clone()).or_insert(Entry {
+            place: Place::Idle,
+            dirt: None,
+            failures: 0,
+            parked: None,
+        });
         match &mut entry.dirt {
             Some(known) => known.merge(dirt),
             None => entry.dirt = Some(dirt),
@@ -274,14 +326,45 @@ impl<K: Clone + Eq + Hash, D: Dirt> State<K, D> {
                 }
                 if due <= now {
                     *place = Place::Ready { since: now };
+                    if let Some(parked) = entry.parked.take() {
+                        self.parked.remove(&parked);
+                    }
                     self.ready.push_back(key);
                 } else {
-                    self.next_delay += 1;
-                    *place = Place::Delayed { due: (due, self.next_delay) };
-                    self.delayed.insert((due, self.next_delay), key);
+                    self.next_number += 1;
+                    *place = Place::Delayed { due: (due, self.next_number) };
+                    self.delayed.insert((due, self.next_number), key);
                 }
             }
         }
+    }
+
+    /// Parks a key, or has it wait for what was added meanwhile, which may be due later than the permit is granted.
+    fn park(&mut self, key: K, dirt: D, now: Instant, added: Option<Instant>) {
+        if let Some(due) = added {
+            self.put(key.clone(), dirt, now, due);
+        } else if let Some(entry) = self.entries.get_mut(&key) {
+            entry.dirt = Some(dirt);
+            entry.place = Place::Parked;
+        }
+        if let Some(entry) = self.entries.get_mut(&key)
+            && !matches!(entry.place, Place::Ready { .. })
+        {
+            self.next_number += 1;
+            entry.parked = Some(self.next_number);
+            self.parked.insert(self.next_number, key);
+        }
+    }
+
+    /// Makes a key that was parked the first in line.
+    fn put_first(&mut self, key: K, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.parked = None;
+        if let Place::Delayed { due } = entry.place {
+            self.delayed.remove(&due);
+        }
+        entry.place = Place::Ready { since: now };
+        self.ready.push_front(key);
     }
 
     /// Moves what has become due to the end of the line; returns how many.
@@ -294,6 +377,9 @@ impl<K: Clone + Eq + Hash, D: Dirt> State<K, D> {
             let key = first.remove();
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.place = Place::Ready { since: now };
+                if let Some(parked) = entry.parked.take() {
+                    self.parked.remove(&parked);
+                }
                 self.ready.push_back(key);
                 moved += 1;
             }
@@ -307,7 +393,7 @@ impl<K: Clone + Eq + Hash, D: Dirt> State<K, D> {
                 && let Place::Ready { since } = entry.place
                 && let Some(dirt) = entry.dirt.take()
             {
-                entry.place = Place::Processing { since: now, due: None };
+                entry.place = Place::Processing { since: now, due: None, unparked: self.unparked };
                 return Some((key, dirt, since));
             }
         }

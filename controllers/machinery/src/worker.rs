@@ -20,6 +20,9 @@ pub enum Outcome<D> {
     Retry(D, Duration),
     /// It is done for now; look again after this time.
     Later(D, Duration),
+    /// There is something to write, and we may not: the key is parked until something is added, or until
+    /// [`Queue::unpark`].
+    Park(D),
 }
 
 /// Runs `count` workers until `stop`, then lets each finish the round that it is in.
@@ -44,6 +47,7 @@ where
                     Outcome::Done => queue.done(&key),
                     Outcome::Retry(dirt, at_least) => queue.retry(&key, dirt, at_least),
                     Outcome::Later(dirt, delay) => queue.later(&key, dirt, delay),
+                    Outcome::Park(dirt) => queue.park(&key, dirt),
                 }
             }
         });

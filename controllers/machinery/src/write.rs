@@ -23,9 +23,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::client::chain;
+use crate::permit::Permit;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// However small a limit is, a write goes out after this time.
@@ -68,7 +68,7 @@ pub enum WriteFailure {
     ServerError(String),
     /// No answer: the write may or may not have happened.
     Unanswered(String),
-    /// We may no longer write: the process is stopping.
+    /// We may not write now: another process leads, a rival is at work, or this process is stopping. Nothing was sent.
     NotPermitted,
 }
 
@@ -101,7 +101,9 @@ impl fmt::Display for WriteFailure {
             Self::NamespaceTerminating => f.write_str("the namespace is being deleted"),
             Self::Throttled(pause) => write!(f, "the API server is overloaded and asks to wait {pause:?}"),
             Self::Unanswered(reason) => write!(f, "no answer from the API server: {reason}"),
-            Self::NotPermitted => f.write_str("this process may not write any more, it is stopping"),
+            Self::NotPermitted => {
+                f.write_str("this process may not write now: it does not lead, stands aside, or is stopping")
+            }
         }
     }
 }
@@ -110,24 +112,6 @@ impl fmt::Display for WriteFailure {
 fn with_article(kind: &str) -> String {
     let vowel = kind.starts_with(['A', 'E', 'I', 'O', 'U']);
     format!("{} {kind}", if vowel { "an" } else { "a" })
-}
-
-/// The right to write. It is asked for just before each request is sent and ends with the process's work.
-#[derive(Clone, Debug)]
-pub struct Permit {
-    ended: CancellationToken,
-}
-
-impl Permit {
-    /// A permit that holds until `ended`.
-    #[must_use]
-    pub fn until(ended: CancellationToken) -> Self {
-        Self { ended }
-    }
-
-    fn holds(&self) -> bool {
-        !self.ended.is_cancelled()
-    }
 }
 
 /// A client-side limit, off by default: the API server's priority and fairness does this better.
@@ -139,15 +123,15 @@ pub struct RateLimit {
     pub burst: u32,
 }
 
-/// Sends writes.
+/// Sends writes. Clones share places and pace.
 #[derive(Clone)]
 pub struct Writer {
     shared: Arc<Shared>,
+    permit: Permit,
 }
 
 struct Shared {
     client: Client,
-    permit: Permit,
     places: Semaphore,
     pace: Mutex<Pace>,
 }
@@ -181,13 +165,27 @@ impl Writer {
         let tokens = limit.map_or(0.0, |limit| f64::from(limit.burst.max(1)));
         let pace = Pace { limit, tokens, counted: now, paused_until: now };
         Self {
-            shared: Arc::new(Shared {
-                client,
-                permit,
-                places: Semaphore::new(IN_FLIGHT),
-                pace: Mutex::new(pace),
-            }),
+            shared: Arc::new(Shared { client, places: Semaphore::new(IN_FLIGHT), pace: Mutex::new(pace) }),
+            permit,
         }
+    }
+
+    /// The same writer with another permit: places and pace are shared.
+    #[must_use]
+    pub fn with_permit(&self, permit: Permit) -> Self {
+        Self { shared: Arc::clone(&self.shared), permit }
+    }
+
+    /// The permit that is asked for before each write.
+    #[must_use]
+    pub fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// May something be written now? Whoever has work and may not parks it ([`crate::worker::Outcome::Park`]).
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        self.permit.holds()
     }
 
     /// Creates `body`; its name may be left to the API server (`generateName`). Returns what was stored.
@@ -280,7 +278,7 @@ impl Writer {
         };
         let start = self.shared.pace.lock().reserve(Instant::now());
         tokio::time::sleep_until(start).await;
-        if !self.shared.permit.holds() {
+        if !self.permit.holds() {
             return Err(failed(WriteFailure::NotPermitted));
         }
         let exchange = async {

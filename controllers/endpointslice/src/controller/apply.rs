@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fairlead_discovery::names::{SERVICE_NAME, SLICE_MANAGED_BY};
 use fairlead_machinery::rivals::SLOW_GAP;
+use fairlead_machinery::worker::Outcome;
 use fairlead_machinery::write::{WriteError, WriteFailure};
 use fairlead_objects::{Family, ObjectKey, Record, Slice};
 use futures::stream::{self, StreamExt};
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Controller;
+use crate::dirty::Dirty;
 use crate::{Action, Written, service_of};
 
 /// Writes of one family of one Service that are sent at a time.
@@ -53,7 +55,7 @@ impl Errors {
 
     /// How long to wait before the next try: as long as the API server asked for, and if new slices are taken away from
     /// the Service, as long as between reverts. Where endpoints were lost, that must not keep others from being created.
-    pub(super) fn pause(&self) -> Duration {
+    fn pause(&self) -> Duration {
         let endpoints_lost = self.endpoints_lost();
         let pauses = self.0.iter().map(|(_, failure)| match (&failure.error.kind, failure.taken) {
             (WriteFailure::Throttled(pause), _) => *pause,
@@ -61,6 +63,16 @@ impl Errors {
             _ => Duration::ZERO,
         });
         pauses.max().unwrap_or_default()
+    }
+
+    /// What is to follow: another try, or, if something was not sent because nothing may be written now, none before that
+    /// changes.
+    pub(super) fn again(&self, dirty: Dirty) -> Outcome<Dirty> {
+        if self.0.iter().any(|(_, failure)| failure.error.kind == WriteFailure::NotPermitted) {
+            Outcome::Park(dirty)
+        } else {
+            Outcome::Retry(dirty, self.pause())
+        }
     }
 
     /// Has the Service lost slices by our own doing, which no rivalry may keep from being created anew?

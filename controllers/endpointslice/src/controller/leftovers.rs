@@ -57,10 +57,13 @@ impl Controller {
         let observed = self.memories.lock().get(key).is_some_and(Memory::had_slices);
         let actions = leftovers.actions(observed, self.settings.prune_leftovers);
         let pruned = actions.len();
+        if pruned > 0 && !self.writer.may_write() {
+            return Some(Outcome::Park(Dirty::ALL));
+        }
         let (_, errors) = self.apply(key, actions, &[]).await;
         if !errors.is_empty() {
             self.report_errors(service, &errors);
-            return Some(Outcome::Retry(Dirty::ALL, errors.pause()));
+            return Some(errors.again(Dirty::ALL));
         }
         if pruned > 0 {
             let message = format!(

@@ -46,6 +46,10 @@ impl Controller {
         if waited < NODE_GRACE {
             return Outcome::Later(Dirty::ALL, NODE_GRACE.saturating_sub(waited));
         }
+        if !self.writer.may_write() {
+            // Nor may people be told.
+            return Outcome::Park(Dirty::ALL);
+        }
         state.told = true;
         let more = match missing.len() - 1 {
             0 => String::new(),
@@ -64,7 +68,7 @@ impl Controller {
         self.metrics.synced(if stale { SyncResult::Stale } else { SyncResult::Error });
         for (_, Failure { error, .. }) in &errors.0 {
             match &error.kind {
-                // The cache follows by itself, and a stopping process need not explain itself.
+                // The cache follows by itself, and who may not write need not explain itself.
                 WriteFailure::Conflict(_) | WriteFailure::NotFound(_) | WriteFailure::NotPermitted => {
                     tracing::debug!(service = %service.key, %error, "planning again");
                 }

@@ -10,8 +10,9 @@ use fairlead_machinery::events::{self, EventMetrics};
 use fairlead_machinery::informer::{Informer, Store};
 use fairlead_machinery::membership::Membership;
 use fairlead_machinery::metrics::{Informers, Workqueues};
+use fairlead_machinery::permit::Permit;
 use fairlead_machinery::source::JsonSource;
-use fairlead_machinery::write::{Permit, Writer};
+use fairlead_machinery::write::Writer;
 use fairlead_objects::Record;
 use prometheus::{Registry, TextEncoder};
 use tokio::task::JoinSet;
@@ -40,7 +41,9 @@ impl Process {
         let mut slices = Informer::new(&metrics);
         let membership = Membership::new(&mut pods, &mut services, Some(&mut nodes));
         // Events are not written: the other half is dropped.
-        let (recorder, _) = events::channel(client.clone(), COMPONENT, EventMetrics::new(&registry));
+        let permit = Permit::until(stop.clone());
+        let events = EventMetrics::new(&registry);
+        let (recorder, _) = events::channel(client.clone(), COMPONENT, events, permit.clone());
         let controller = Controller::new(
             Settings {
                 workers: 2,
@@ -50,7 +53,7 @@ impl Process {
                 prune_leftovers: false,
             },
             Inputs { services: &mut services, nodes: &mut nodes, slices: &mut slices, membership },
-            Writer::new(client, Permit::until(stop.clone()), None),
+            Writer::new(client, permit, None),
             recorder,
             &registry,
             &Workqueues::new(&registry),

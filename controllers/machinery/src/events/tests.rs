@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::permit::Gate;
 
 /// What the fake API server does with a request; without a script it takes everything.
 #[derive(Clone)]
@@ -108,6 +109,7 @@ struct Bench {
     server: Server,
     registry: Registry,
     recorder: Recorder,
+    gate: Gate,
     stop: CancellationToken,
     writer: JoinHandle<()>,
 }
@@ -118,9 +120,11 @@ impl Bench {
         server.script.lock().extend(script);
         let registry = Registry::new();
         let metrics = EventMetrics::new(&registry);
-        let (recorder, writer) = channel(server.client(), "endpoint-slice-controller", metrics);
+        let gate = Gate::opened();
+        let permit = Permit::until(CancellationToken::new()).narrowed(&gate);
+        let (recorder, writer) = channel(server.client(), "endpoint-slice-controller", metrics, permit);
         let stop = CancellationToken::new();
-        Self { server, registry, recorder, writer: tokio::spawn(writer.run(stop.clone())), stop }
+        Self { server, registry, recorder, gate, writer: tokio::spawn(writer.run(stop.clone())), stop }
     }
 
     fn warn(&self, message: &str) {
@@ -370,4 +374,17 @@ async fn stopping_writes_what_is_queued_but_waits_for_no_server() {
     let start = Instant::now();
     bench.writer.await.unwrap();
     assert_eq!(start.elapsed(), Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_told_while_nothing_may_be_written() {
+    let bench = Bench::new([]);
+    bench.gate.close();
+    bench.warn("noticed by a standby");
+    bench.gate.open();
+    bench.warn("recorded in time, but not sent");
+    bench.gate.close();
+    let (server, fates) = bench.finish().await;
+    assert_eq!(fates, [fate("not_permitted", 2)]);
+    assert!(server.calls().is_empty());
 }

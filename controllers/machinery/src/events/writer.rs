@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use super::correlator::{Correlator, Decision, Event, Record};
 use super::{EventMetrics, Fate};
+use crate::permit::Permit;
 
 /// How long the API server may take for one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +34,7 @@ pub struct Writer {
     client: Client,
     component: &'static str,
     metrics: EventMetrics,
+    permit: Permit,
     queue: mpsc::Receiver<Event>,
     correlator: Correlator,
 }
@@ -41,6 +43,8 @@ pub struct Writer {
 enum Failure {
     /// The API server's refusal.
     Refused(Box<Status>),
+    /// Nothing may be written now, and nothing was sent.
+    NotPermitted,
     /// Nothing is known: no connection, no answer in time, or an answer that is not the API server's.
     NoAnswer(String),
 }
@@ -50,9 +54,10 @@ impl Writer {
         client: Client,
         component: &'static str,
         metrics: EventMetrics,
+        permit: Permit,
         queue: mpsc::Receiver<Event>,
     ) -> Self {
-        Self { client, component, metrics, queue, correlator: Correlator::new() }
+        Self { client, component, metrics, permit, queue, correlator: Correlator::new() }
     }
 
     /// Writes events until all recorders are gone, or until `stop` is cancelled; then what is already queued is
@@ -101,11 +106,11 @@ impl Writer {
         // Setting a count to the same number twice does no harm, so every lost answer is worth another attempt.
         let mut attempt = 1;
         loop {
-            let failure = match call(api.patch(&record.name, &params, &patch)).await {
+            let failure = match self.call(api.patch(&record.name, &params, &patch)).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
-            if matches!(failure, Failure::Refused(_)) || attempt == ATTEMPTS {
+            if !matches!(failure, Failure::NoAnswer(_)) || attempt == ATTEMPTS {
                 return Err(failure);
             }
             sleep(RETRY_PAUSE * attempt).await;
@@ -119,7 +124,7 @@ impl Writer {
         let mut renamed = false;
         let failure = loop {
             let object = object(self.component, event, &record);
-            let failure = match call(api.create(&PostParams::default(), &object)).await {
+            let failure = match self.call(api.create(&PostParams::default(), &object)).await {
                 Ok(()) => return Fate::Created,
                 Err(failure) => failure,
             };
@@ -133,7 +138,7 @@ impl Writer {
                     record = self.correlator.rename(event, &record);
                     renamed = true;
                 }
-                Failure::Refused(_) => break failure,
+                Failure::Refused(_) | Failure::NotPermitted => break failure,
                 Failure::NoAnswer(_) => {
                     lost_answers += 1;
                     if lost_answers == ATTEMPTS {
@@ -147,6 +152,19 @@ impl Writer {
         self.give_up(event, &failure)
     }
 
+    async fn call(&self, request: impl Future<Output = kube::Result<v1::Event>>) -> Result<(), Failure> {
+        if !self.permit.holds() {
+            return Err(Failure::NotPermitted);
+        }
+        match timeout(CALL_TIMEOUT, request).await {
+            // The API server took it, whatever it sent back.
+            Ok(Ok(_) | Err(kube::Error::SerdeError(_))) => Ok(()),
+            Ok(Err(kube::Error::Api(status))) => Err(Failure::Refused(status)),
+            Ok(Err(error)) => Err(Failure::NoAnswer(error.to_string())),
+            Err(_) => Err(Failure::NoAnswer(format!("no answer within {CALL_TIMEOUT:?}"))),
+        }
+    }
+
     fn api(&self, event: &Event) -> Api<v1::Event> {
         Api::namespaced(self.client.clone(), namespace(event))
     }
@@ -155,6 +173,7 @@ impl Writer {
     fn give_up(&self, event: &Event, failure: &Failure) -> Fate {
         let (object, reason) = (&event.what.object, event.what.reason);
         let (fate, error) = match failure {
+            Failure::NotPermitted => return Fate::NotPermitted,
             Failure::Refused(status) => (fate_of(status), status.message.as_str()),
             Failure::NoAnswer(error) => (Fate::Unreachable, error.as_str()),
         };
@@ -169,16 +188,6 @@ impl Writer {
             warn!(component, kind, namespace, name, reason, error, "event dropped: it could not be written");
         }
         fate
-    }
-}
-
-async fn call(request: impl Future<Output = kube::Result<v1::Event>>) -> Result<(), Failure> {
-    match timeout(CALL_TIMEOUT, request).await {
-        // The API server took it, whatever it sent back.
-        Ok(Ok(_) | Err(kube::Error::SerdeError(_))) => Ok(()),
-        Ok(Err(kube::Error::Api(status))) => Err(Failure::Refused(status)),
-        Ok(Err(error)) => Err(Failure::NoAnswer(error.to_string())),
-        Err(_) => Err(Failure::NoAnswer(format!("no answer within {CALL_TIMEOUT:?}"))),
     }
 }
 

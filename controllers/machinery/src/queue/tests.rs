@@ -148,6 +148,97 @@ async fn nothing_is_served_after_close() {
     assert_eq!(queue.get().await, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_parked_key_waits_for_a_change_and_is_then_planned_anew() {
+    let queue = queue();
+    queue.add("a", vec![1]);
+    let (key, dirt) = queue.get().await.unwrap();
+    queue.park(&key, dirt);
+    tokio::time::advance(Duration::from_hours(1)).await;
+    assert_eq!(next(&queue).await, None);
+    queue.add("a", vec![2]);
+    let (key, dirt) = next(&queue).await.unwrap();
+    assert_eq!(dirt, [1, 2]);
+    queue.done(&key);
+    queue.unpark();
+    assert_eq!(next(&queue).await, None);
+    assert!(queue.is_settled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn unparked_keys_are_first_in_line_each_once_and_in_order() {
+    let queue = queue();
+    for key in ["a", "b", "c", "d"] {
+        queue.add(key, vec![1]);
+        let (key, dirt) = queue.get().await.unwrap();
+        queue.park(&key, dirt);
+    }
+    queue.add("e", vec![1]);
+    // In line behind it, because of a change; and one whose change could wait.
+    queue.add("b", vec![2]);
+    queue.add_after("c", vec![2], Duration::from_mins(1));
+    queue.unpark();
+    let mut served = Vec::new();
+    while let Some((key, dirt)) = next(&queue).await {
+        queue.done(&key);
+        served.push((key, dirt.len()));
+    }
+    assert_eq!(served, [("a", 1), ("c", 2), ("d", 1), ("e", 1), ("b", 2)]);
+    assert!(queue.is_settled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn parking_does_not_miss_what_happened_while_the_worker_had_the_key() {
+    let queue = queue();
+    queue.add("a", vec![1]);
+    let (key, dirt) = queue.get().await.unwrap();
+    queue.add("a", vec![2]);
+    queue.park(&key, dirt);
+    assert_eq!(next(&queue).await, Some(("a", vec![1, 2])), "the change was added before it was parked");
+
+    // The worker had asked for the permit before it was granted.
+    queue.unpark();
+    queue.park(&"a", vec![1, 2]);
+    assert_eq!(next(&queue).await, Some(("a", vec![1, 2])));
+
+    queue.add_after("a", vec![3], Duration::from_mins(1));
+    queue.park(&"a", vec![1, 2]);
+    assert_eq!(next(&queue).await, None, "the change can wait");
+    queue.unpark();
+    assert_eq!(next(&queue).await, Some(("a", vec![1, 2, 3])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_holds_one_entry_for_a_key_however_often_it_is_parked() {
+    let queue = queue();
+    for round in 0..1000 {
+        queue.add("a", vec![round]);
+        let (key, _) = queue.get().await.unwrap();
+        queue.add_after("a", vec![round], Duration::from_secs(1));
+        queue.park(&key, vec![round]);
+    }
+    let state = queue.state.lock();
+    assert_eq!((state.parked.len(), state.delayed.len(), state.ready.len()), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn parking_is_no_failure_and_forgets_none() {
+    let queue = queue();
+    queue.add("a", vec![1]);
+    for _ in 0..3 {
+        let (key, dirt) = queue.get().await.unwrap();
+        queue.retry(&key, dirt, Duration::ZERO);
+    }
+    let (key, dirt) = queue.get().await.unwrap();
+    queue.park(&key, dirt);
+    queue.unpark();
+    let (key, dirt) = queue.get().await.unwrap();
+    let begun = Instant::now();
+    queue.retry(&key, dirt, Duration::ZERO);
+    queue.get().await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_millis(40), "the fourth failure");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Add(usize),
@@ -155,6 +246,8 @@ enum Step {
     Get,
     Done,
     Retry,
+    Park,
+    Unpark,
     Sleep(u64),
 }
 
@@ -165,6 +258,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Get),
         Just(Step::Done),
         Just(Step::Retry),
+        Just(Step::Park),
+        Just(Step::Unpark),
         (0_u64..50).prop_map(Step::Sleep),
     ]
 }
@@ -199,6 +294,10 @@ proptest! {
                     Step::Retry => if let Some((key, dirt)) = held.pop() {
                         queue.retry(&key, dirt, Duration::ZERO);
                     },
+                    Step::Park => if let Some((key, dirt)) = held.pop() {
+                        queue.park(&key, dirt);
+                    },
+                    Step::Unpark => queue.unpark(),
                     Step::Sleep(time) => tokio::time::advance(Duration::from_millis(time)).await,
                 }
             }
@@ -206,6 +305,7 @@ proptest! {
                 owed.entry(key).or_default().retain(|change| !dirt.contains(change));
                 queue.done(&key);
             }
+            queue.unpark();
             while !queue.is_settled() {
                 let (key, dirt) = queue.get().await.unwrap();
                 owed.entry(key).or_default().retain(|change| !dirt.contains(change));

@@ -3,6 +3,7 @@ use std::convert::Infallible;
 use fairlead_objects::{Record, Slice};
 use http::Response;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
 use super::*;
@@ -174,4 +175,38 @@ async fn a_very_small_limit_still_lets_writes_out() {
     create(&writer).await.unwrap();
     create(&writer).await.unwrap();
     assert_eq!(begun.elapsed(), LONGEST_WAIT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_writer_has_its_own_permit_and_all_share_the_pace() {
+    let (all, seen) =
+        writer(Some(failure(429, "TooManyRequests", &json!({"retryAfterSeconds": 5}))), valid());
+    let gate = crate::permit::Gate::opened();
+    let mine = all.with_permit(all.permit().narrowed(&gate));
+    gate.close();
+    assert!(all.may_write() && !mine.may_write());
+    assert_eq!(create(&mine).await, Err(WriteFailure::NotPermitted));
+    assert!(seen.lock().is_empty());
+    gate.open();
+    let begun = Instant::now();
+    assert!(matches!(create(&mine).await, Err(WriteFailure::Throttled(_))));
+    assert!(matches!(create(&all).await, Err(WriteFailure::Throttled(_))));
+    assert_eq!(begun.elapsed(), LONGEST_COMMON_PAUSE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_that_ends_while_a_write_waits_for_its_turn_stops_it() {
+    let term = crate::permit::Term::new(crate::clock::Clock::new({
+        let begun = Instant::now();
+        move || begun.elapsed()
+    }));
+    term.extend(LONGEST_COMMON_PAUSE);
+    let (writer, seen) = writer(
+        Some(failure(429, "TooManyRequests", &json!({"retryAfterSeconds": 5}))),
+        valid().during(&term),
+    );
+    assert!(matches!(create(&writer).await, Err(WriteFailure::Throttled(_))));
+    assert!(writer.may_write());
+    assert_eq!(create(&writer).await, Err(WriteFailure::NotPermitted));
+    assert_eq!(seen.lock().len(), 1);
 }
