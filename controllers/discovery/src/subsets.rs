@@ -45,6 +45,12 @@ pub fn repack(subsets: &[EndpointSubset], namespace: &str) -> Vec<EndpointSubset
     pack(offers_of(subsets), namespace)
 }
 
+/// As [`repack`], for those who need no order of the subsets: hashing large ones costs more than all the rest.
+#[must_use]
+pub fn repack_unordered(subsets: &[EndpointSubset]) -> Vec<EndpointSubset> {
+    unordered(offers_of(subsets))
+}
+
 /// Do both say the same? `desired` must be canonical, `current` may have any form. Neither order counts nor the version in
 /// `targetRef`.
 #[must_use]
@@ -53,7 +59,7 @@ pub fn are_equal(current: &[EndpointSubset], desired: &[EndpointSubset]) -> bool
         return true;
     }
     let by_ports = |list: &mut Vec<&EndpointSubset>| list.sort_by(|a, b| a.ports.cmp(&b.ports));
-    let current = unordered(offers_of(current));
+    let current = repack_unordered(current);
     let (mut current, mut desired): (Vec<_>, Vec<_>) = (current.iter().collect(), desired.iter().collect());
     by_ports(&mut current);
     by_ports(&mut desired);

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod complaints;
 pub mod events;
 pub mod informer;
+pub mod lease;
 pub mod membership;
 pub mod metrics;
 pub mod node_index;

@@ -184,6 +184,8 @@ fn any_subset() -> impl Strategy<Value = EndpointSubset> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn packing_keeps_the_meaning_whatever_the_order_and_only_once(
         given in proptest::collection::vec(any_subset(), 0..6),
