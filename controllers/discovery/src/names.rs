@@ -11,6 +11,14 @@ pub const HEADLESS: &str = "service.kubernetes.io/headless";
 /// Annotation of slices and Endpoints: when the change happened that caused the last write. kube-proxy
 /// computes `network_programming_duration_seconds` from it.
 pub const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+/// Label of Endpoints: who maintains them.
+pub const ENDPOINTS_MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
+/// Value of [`ENDPOINTS_MANAGED_BY`] for Endpoints made from Pods.
+pub const ENDPOINTS_CONTROLLER: &str = "endpoint-controller";
+/// Annotation of Endpoints that cannot hold all addresses, with the value [`TRUNCATED`].
+pub const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
+/// Value of [`OVER_CAPACITY`].
+pub const TRUNCATED: &str = "truncated";
 /// Value of [`SLICE_MANAGED_BY`] for slices that mirror Endpoints.
 pub const MIRRORING_CONTROLLER: &str = "endpointslicemirroring-controller.k8s.io";
 /// Label of Endpoints; with the value `true` they are not mirrored.

@@ -99,6 +99,12 @@ fn describe(config: &ManagerConfig) {
     );
     for controller in config.controllers.iter() {
         match controller {
+            Controller::Endpoints => info!(
+                controller = controller.name(),
+                workers = config.endpoints.workers,
+                batch_period = ?config.endpoints.batch_period,
+                "enabled"
+            ),
             Controller::EndpointSlice => info!(
                 controller = controller.name(),
                 workers = config.endpointslice.workers,

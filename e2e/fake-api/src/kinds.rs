@@ -62,8 +62,17 @@ pub static LEASES: Kind = Kind {
     has_status: false,
     has_generation: false,
 };
+/// Endpoints.
+pub static ENDPOINTS: Kind = Kind {
+    group: "",
+    plural: "endpoints",
+    kind: "Endpoints",
+    namespaced: true,
+    has_status: false,
+    has_generation: false,
+};
 
-static KINDS: [&Kind; 5] = [&PODS, &SERVICES, &NODES, &SLICES, &LEASES];
+static KINDS: [&Kind; 6] = [&PODS, &SERVICES, &NODES, &SLICES, &ENDPOINTS, &LEASES];
 
 impl Kind {
     /// `apiVersion`. All kinds are at `v1`.

@@ -5,17 +5,20 @@ use std::fmt;
 /// A controller of this binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Controller {
+    /// Services and Pods to Endpoints.
+    Endpoints,
     /// Services and Pods to EndpointSlices.
     EndpointSlice,
 }
 
 impl Controller {
     /// All there are; every one is on by default.
-    pub(crate) const ALL: [Self; 1] = [Self::EndpointSlice];
+    pub(crate) const ALL: [Self; 2] = [Self::Endpoints, Self::EndpointSlice];
 
     /// The name in kube-controller-manager.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Endpoints => "endpoints-controller",
             Self::EndpointSlice => "endpointslice-controller",
         }
     }
@@ -23,6 +26,7 @@ impl Controller {
     /// The older name, which kube-controller-manager takes as well.
     pub(crate) fn alias(self) -> &'static str {
         match self {
+            Self::Endpoints => "endpoint",
             Self::EndpointSlice => "endpointslice",
         }
     }
@@ -100,20 +104,25 @@ impl fmt::Display for UnknownControllers {
 mod tests {
     use super::*;
 
+    const BOTH: &str = "endpoints-controller,endpointslice-controller";
+
     #[test]
     fn lists() {
         for (list, expected) in [
-            ("*", "endpointslice-controller"),
+            ("*", BOTH),
             ("endpointslice-controller", "endpointslice-controller"),
             ("endpointslice", "endpointslice-controller"),
+            ("endpoint", "endpoints-controller"),
+            ("endpointslice,endpoints-controller", BOTH),
             ("", ""),
             ("-endpointslice-controller", ""),
-            ("*,-endpointslice", ""),
-            ("-endpointslice,*", ""),
+            ("*,-endpointslice", "endpoints-controller"),
+            ("*,-endpoints-controller", "endpointslice-controller"),
+            ("-endpointslice,*", "endpoints-controller"),
             // The first item about a controller decides.
             ("endpointslice,-endpointslice-controller", "endpointslice-controller"),
             ("-endpointslice-controller,endpointslice", ""),
-            (" * , ", "endpointslice-controller"),
+            (" * , ", BOTH),
         ] {
             let controllers = Controllers::parse(list.split(',')).unwrap();
             assert_eq!(controllers.to_string(), expected, "{list}");
@@ -123,22 +132,17 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused_with_the_known_ones() {
+        let known = "known are endpoints-controller (endpoint), endpointslice-controller (endpointslice)";
         for (list, expected) in [
-            (
-                "*,nope",
-                r#""nope" is not a known controller; known are endpointslice-controller (endpointslice)"#,
-            ),
-            (
-                "-nope",
-                r#""nope" is not a known controller; known are endpointslice-controller (endpointslice)"#,
-            ),
-            (
-                "a,*,-b",
-                r#""a", "b" are not known controllers; known are endpointslice-controller (endpointslice)"#,
-            ),
-            ("-*", r#""*" is not a known controller; known are endpointslice-controller (endpointslice)"#),
+            ("*,nope", r#""nope" is not a known controller"#),
+            ("-nope", r#""nope" is not a known controller"#),
+            ("a,*,-b", r#""a", "b" are not known controllers"#),
+            ("-*", r#""*" is not a known controller"#),
+            // kube-controller-manager takes the alias without its "s".
+            ("endpoints", r#""endpoints" is not a known controller"#),
         ] {
-            assert_eq!(Controllers::parse(list.split(',')).unwrap_err().to_string(), expected, "{list}");
+            let refusal = Controllers::parse(list.split(',')).unwrap_err().to_string();
+            assert_eq!(refusal, format!("{expected}; {known}"));
         }
     }
 }

@@ -3,7 +3,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::args::manager::{ApiLimit, EndpointSliceConfig};
+use crate::args::endpoints::EndpointsConfig;
+use crate::args::endpointslice::EndpointSliceConfig;
+use crate::args::manager::ApiLimit;
 
 /// `fairlead manager --leader-elect=false` and these.
 fn manager(flags: &[&str]) -> Result<ManagerConfig, Vec<String>> {
@@ -43,14 +45,15 @@ fn defaults_are_those_of_kube_controller_manager_but_for_the_marked_ones() {
     assert_eq!(config.kubeconfig, None);
     assert_eq!(config.master, None);
     assert_eq!(config.api_limit, None);
-    assert_eq!(config.controllers.to_string(), "endpointslice-controller");
+    assert_eq!(config.controllers.to_string(), "endpoints-controller,endpointslice-controller");
+    assert_eq!(config.endpoints, EndpointsConfig { workers: 5, batch_period: Duration::ZERO });
     let endpointslice = EndpointSliceConfig {
         workers: 5,
         max_endpoints_per_slice: 100.try_into().unwrap(),
         batch_period: Duration::ZERO,
-        prune_leftovers: false,
     };
     assert_eq!(config.endpointslice, endpointslice);
+    assert!(!config.prune_leftovers);
     assert_eq!(config.recheck_period, Duration::from_mins(10));
     assert_eq!(config.namespace, "fairlead-system");
     assert_eq!(config.admin_bind_address, "[::]:10270".parse::<SocketAddr>().unwrap());
@@ -75,10 +78,14 @@ const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
         "Some(https://[2001:db8::1]:6443/)",
     ),
     ("master", "", |c| format!("{:?}", c.master), "None"),
-    ("controllers", "*", |c| c.controllers.to_string(), "endpointslice-controller"),
-    ("controllers", "*,-endpointslice", |c| c.controllers.to_string(), ""),
-    ("controllers", "-endpointslice-controller,*", |c| c.controllers.to_string(), ""),
+    ("controllers", "*", |c| c.controllers.to_string(), "endpoints-controller,endpointslice-controller"),
+    ("controllers", "*,-endpointslice", |c| c.controllers.to_string(), "endpoints-controller"),
+    ("controllers", "-endpoints-controller,*", |c| c.controllers.to_string(), "endpointslice-controller"),
     ("controllers", "endpointslice", |c| c.controllers.to_string(), "endpointslice-controller"),
+    ("concurrent-endpoint-syncs", "1", |c| c.endpoints.workers.to_string(), "1"),
+    ("concurrent-endpoint-syncs", "51", |c| c.endpoints.workers.to_string(), "51"),
+    ("concurrent-endpoint-syncs", "2147483647", |c| c.endpoints.workers.to_string(), "1000"),
+    ("endpoint-updates-batch-period", "2s", |c| format!("{:?}", c.endpoints.batch_period), "2s"),
     ("concurrent-service-endpoint-syncs", "1", |c| c.endpointslice.workers.to_string(), "1"),
     ("concurrent-service-endpoint-syncs", "50", |c| c.endpointslice.workers.to_string(), "50"),
     ("concurrent-service-endpoint-syncs", "0x10", |c| c.endpointslice.workers.to_string(), "16"),
@@ -101,8 +108,8 @@ const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
     ("min-resync-period", "12h0m0s", |c| c.notices.len().to_string(), "0"),
     ("recheck-period", "1s", |c| format!("{:?}", c.recheck_period), "1s"),
     ("recheck-period", "24h", |c| format!("{:?}", c.recheck_period), "86400s"),
-    ("prune-leftovers", "true", |c| c.endpointslice.prune_leftovers.to_string(), "true"),
-    ("prune-leftovers", "F", |c| c.endpointslice.prune_leftovers.to_string(), "false"),
+    ("prune-leftovers", "true", |c| c.prune_leftovers.to_string(), "true"),
+    ("prune-leftovers", "F", |c| c.prune_leftovers.to_string(), "false"),
     ("namespace", "kube-system", |c| c.namespace.clone(), "kube-system"),
     ("admin-bind-address", "127.0.0.1:0", |c| c.admin_bind_address.to_string(), "127.0.0.1:0"),
     ("admin-bind-address", ":8080", |c| c.admin_bind_address.to_string(), "[::]:8080"),
@@ -129,6 +136,9 @@ fn every_flag_takes_its_value_with_and_without_an_equals_sign() {
 }
 
 const REFUSED: &[(&str, &str, &str)] = &[
+    ("concurrent-endpoint-syncs", "0", "must not be less than 1, but got 0 (allowed: 1 or more)"),
+    ("concurrent-endpoint-syncs", "-5", "must not be less than 1, but got -5 (allowed: 1 or more)"),
+    ("endpoint-updates-batch-period", "-1s", "must not be less than 0s, but got -1s"),
     ("concurrent-service-endpoint-syncs", "0", "must not be less than 1, but got 0 (allowed: 1 to 50)"),
     ("concurrent-service-endpoint-syncs", "51", "must not be more than 50, but got 51 (allowed: 1 to 50)"),
     ("concurrent-service-endpoint-syncs", "-3", "must not be less than 1, but got -3 (allowed: 1 to 50)"),
@@ -159,7 +169,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "controllers",
         "*,endpoints",
-        "\"endpoints\" is not a known controller; known are endpointslice-controller (endpointslice)",
+        "\"endpoints\" is not a known controller; known are endpoints-controller (endpoint), endpointslice-controller \
+         (endpointslice)",
     ),
     ("master", "192.0.2.1", "must be a URL such as https://192.0.2.1:6443, but got \"192.0.2.1\""),
     (
@@ -231,8 +242,8 @@ fn leader_election_has_to_be_switched_off() {
 fn the_last_of_several_values_counts_and_lists_add_up() {
     let config = manager(&["--max-endpoints-per-slice=0", "--max-endpoints-per-slice", "7"]).unwrap();
     assert_eq!(config.endpointslice.max_endpoints_per_slice.get(), 7);
-    let config = manager(&["--controllers=*", "--controllers", "-endpointslice"]).unwrap();
-    assert!(config.controllers.is_empty());
+    let lists = ["--controllers=*", "--controllers", "-endpointslice", "--controllers=-endpoint"];
+    assert!(manager(&lists).unwrap().controllers.is_empty());
 }
 
 #[test]
@@ -324,6 +335,8 @@ fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
         ("kube-api-qps", None),
         ("leader-elect", Some("(default true)")),
         ("min-resync-period", Some("(default 12h0m0s)")),
+        ("concurrent-endpoint-syncs", Some("(default 5)")),
+        ("endpoint-updates-batch-period", None),
         ("concurrent-service-endpoint-syncs", Some("(default 5)")),
         ("endpointslice-updates-batch-period", None),
         ("max-endpoints-per-slice", Some("(default 100)")),
@@ -343,11 +356,11 @@ fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
         }
         assert!(!entry.contains("[default"), "{entry}");
     }
-    for flag in ["kube-api-burst", "kube-api-qps", "min-resync-period"] {
+    for flag in ["concurrent-endpoint-syncs", "kube-api-burst", "kube-api-qps", "min-resync-period"] {
         assert!(entry(flag).contains("Differs from kube-controller-manager"), "{flag}");
     }
     let flags = help.lines().filter(|line| is_flag(line)).count();
-    assert_eq!(flags, 16, "{help}");
+    assert_eq!(flags, 18, "{help}");
     assert!(asked(&["--help"]).contains("manager"));
 }
 
