@@ -44,6 +44,7 @@ pub(crate) struct Options {
     pub(crate) families: Families,
     pub(crate) proxy: ProxyMode,
     pub(crate) controllers: Vec<String>,
+    pub(crate) audit: bool,
     pub(crate) api_server_flags: Vec<String>,
     pub(crate) controller_manager_flags: Vec<String>,
     pub(crate) proxy_flags: Vec<String>,
@@ -63,6 +64,7 @@ impl Default for Options {
                 "garbage-collector-controller",
                 "namespace-controller",
             ]),
+            audit: false,
             api_server_flags: Vec::new(),
             controller_manager_flags: Vec::new(),
             proxy_flags: Vec::new(),
@@ -122,6 +124,12 @@ impl LabBuilder {
     /// A further flag of kube-apiserver, such as `--feature-gates=...`.
     pub fn api_server_flag(mut self, flag: &str) -> Self {
         self.options.api_server_flags.push(flag.to_owned());
+        self
+    }
+
+    /// The API servers keep an audit log of writes: see [`Lab::audit`].
+    pub fn audit(mut self) -> Self {
+        self.options.audit = true;
         self
     }
 

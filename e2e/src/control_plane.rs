@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api_server::ApiServer;
+use crate::audit;
 use crate::binaries;
 use crate::builder::Options;
 use crate::error::{Context, Result};
@@ -91,6 +92,9 @@ impl Start<'_> {
             args.push("--endpoint-reconciler-type=none".to_owned());
             format!("kube-apiserver-{}", index + 1)
         };
+        if self.options.audit {
+            args.extend(audit::flags(self.site, &name)?);
+        }
         args.extend(self.options.api_server_flags.iter().cloned());
         self.process(&name, binary, args)
     }

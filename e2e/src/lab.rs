@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, Endpoint};
+use crate::audit::{self, Audited};
 use crate::binaries;
 use crate::body::Body;
 use crate::builder::{LabBuilder, blocking};
@@ -247,6 +248,15 @@ impl Lab {
     /// [`Error::Http`] when etcd refuses it.
     pub async fn compact(&self) -> Result<u64> {
         etcd::compact(&self.shared.control_plane_host).await
+    }
+
+    /// The writes that the API servers have answered since the lab's start, in the order in which they arrived. The lab must
+    /// have been started with [`LabBuilder::audit`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] without an audit log, or when it cannot be read.
+    pub fn audit(&self) -> Result<Vec<Audited>> {
+        audit::read(&self.shared.site)
     }
 
     /// Runs kubectl as admin and returns what it printed.
