@@ -42,6 +42,14 @@ weather: tools ## Run the release build in the worst weather, MINUTES=10, and sa
 	FAIRLEAD_BINARY=$$(hack/target-directory)/release/fairlead MINUTES=$(MINUTES) \
 	  cargo test --workspace --test convergence_real worst_weather -- --ignored --nocapture
 
+SEEDS ?= 200
+MODE ?= both
+
+.PHONY: differential
+differential: tools ## Compare with kube-controller-manager, operation by operation: SEEDS=200, SEED=n, MODE=settle|burst|both
+	FAIRLEAD_SEEDS=$(SEEDS) FAIRLEAD_MODE=$(MODE) $(if $(SEED),FAIRLEAD_SEED=$(SEED)) \
+	  cargo test --workspace --test differential fairlead_and -- --nocapture
+
 .PHONY: soak
 soak: MINUTES ?= 60
 soak: SERVICES ?= 100000
