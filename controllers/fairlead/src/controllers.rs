@@ -2,6 +2,7 @@
 
 use fairlead_endpointslice::controller::{self as endpointslice, COMPONENT};
 use fairlead_machinery::admin::Checks;
+use fairlead_machinery::canary::Canaries;
 use fairlead_machinery::client::{self, ClientError, ClientSettings};
 use fairlead_machinery::events::{self, EventMetrics};
 use fairlead_machinery::metrics::Workqueues;
@@ -14,6 +15,7 @@ use tracing::info;
 
 use crate::args::{Controller, ManagerConfig};
 use crate::informers::Informers;
+use crate::rivals::{self, Asking};
 
 /// When what ends.
 pub(crate) struct Ends {
@@ -46,17 +48,26 @@ pub(crate) async fn start(
     let writer = Writer::new(client.clone(), permit.clone(), limit);
     let workqueues = Workqueues::new(registry);
     let event_metrics = EventMetrics::new(registry);
+    let asking = config.rival_check.then(|| {
+        let metrics = event_metrics.clone();
+        let (recorder, events) = events::channel(client.clone(), rivals::COMPONENT, metrics, permit.clone());
+        tasks.spawn("events", events.run(ends.work.clone()));
+        Asking::new(&config.namespace, registry, recorder)
+    });
+    let canaries = Canaries::of(&config.namespace);
     let mut informers = Informers::new(registry);
 
     let mut waiting = Vec::new();
     for controller in config.controllers.iter() {
+        let writer = rivals::narrow(controller, &writer, asking.as_ref(), checks, tasks, &ends.work);
         match controller {
             Controller::EndpointSlice => {
-                let (recorder, events) =
-                    events::channel(client.clone(), COMPONENT, event_metrics.clone(), permit.clone());
+                let (metrics, permit) = (event_metrics.clone(), writer.permit().clone());
+                let (recorder, events) = events::channel(client.clone(), COMPONENT, metrics, permit);
                 tasks.spawn("events", events.run(ends.work.clone()));
                 waiting.push(endpointslice::Controller::new(
                     endpointslice::Settings {
+                        canaries: canaries.clone(),
                         workers: config.endpointslice.workers,
                         max_endpoints_per_slice: config.endpointslice.max_endpoints_per_slice,
                         batch_period: config.endpointslice.batch_period,
@@ -69,7 +80,7 @@ pub(crate) async fn start(
                         slices: &mut informers.slices,
                         membership: informers.membership.clone(),
                     },
-                    writer.clone(),
+                    writer,
                     recorder,
                     registry,
                     &workqueues,

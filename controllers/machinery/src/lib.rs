@@ -7,13 +7,14 @@
 //! ```
 
 pub mod admin;
+pub mod canary;
 pub mod client;
 pub mod clock;
 pub mod complaints;
 pub mod events;
 pub mod informer;
-pub mod membership;
 pub mod lease;
+pub mod membership;
 pub mod metrics;
 pub mod node_index;
 pub mod own_writes;

@@ -24,8 +24,16 @@ pub struct Check(Arc<Entry>);
 #[derive(Debug)]
 struct Entry {
     name: Cow<'static, str>,
-    /// Why the check fails; `None` while it is ok.
-    failure: Mutex<Option<Cow<'static, str>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Ok,
+    /// Ok, and there is something to be said.
+    Noted(Cow<'static, str>),
+    /// Why it fails.
+    Failed(Cow<'static, str>),
 }
 
 impl Checks {
@@ -44,7 +52,8 @@ impl Checks {
         name: impl Into<Cow<'static, str>>,
         waiting_for: impl Into<Cow<'static, str>>,
     ) -> Check {
-        let entry = Arc::new(Entry { name: name.into(), failure: Mutex::new(Some(waiting_for.into())) });
+        let entry =
+            Arc::new(Entry { name: name.into(), state: Mutex::new(State::Failed(waiting_for.into())) });
         self.checks.write().push(Arc::clone(&entry));
         Check(entry)
     }
@@ -54,7 +63,11 @@ impl Checks {
     pub fn report(&self) -> Report {
         let mut report = Report::default();
         for check in self.checks.read().iter() {
-            report.line(&check.name, check.failure.lock().as_deref());
+            match &*check.state.lock() {
+                State::Ok => report.line(&check.name, None),
+                State::Noted(note) => report.lines.extend(["[+]", &check.name, " ok: ", note, "\n"]),
+                State::Failed(reason) => report.line(&check.name, Some(reason)),
+            }
         }
         report.line("shutdown", self.shutdown.has_begun().then_some("the process is shutting down"));
         report
@@ -64,12 +77,17 @@ impl Checks {
 impl Check {
     /// The component is ready.
     pub fn ok(&self) {
-        *self.0.failure.lock() = None;
+        *self.0.state.lock() = State::Ok;
+    }
+
+    /// The component is ready, and people who look (`/readyz?verbose`) are told this.
+    pub fn note(&self, note: impl Into<Cow<'static, str>>) {
+        *self.0.state.lock() = State::Noted(note.into());
     }
 
     /// The component is not ready; the reason is for people.
     pub fn fail(&self, reason: impl Into<Cow<'static, str>>) {
-        *self.0.failure.lock() = Some(reason.into());
+        *self.0.state.lock() = State::Failed(reason.into());
     }
 }
 
@@ -87,7 +105,7 @@ impl Report {
         !self.failed
     }
 
-    /// One line per check: `[+]name ok` or `[-]name failed: reason`.
+    /// One line per check: `[+]name ok`, `[+]name ok: note` or `[-]name failed: reason`.
     #[must_use]
     pub fn lines(&self) -> &str {
         &self.lines
@@ -128,6 +146,18 @@ mod tests {
         pods.fail(format!("{} watches failed", 3));
         assert!(checks.report().lines().starts_with("[-]informer/pods failed: 3 watches failed\n"));
         drop(pods);
+        assert!(!checks.report().is_ok());
+    }
+
+    #[test]
+    fn a_note_is_listed_and_fails_nothing() {
+        let checks = Checks::new(Shutdown::new());
+        let rival = checks.add("rival", "starting");
+        rival.note("stands aside");
+        let report = checks.report();
+        assert!(report.is_ok());
+        assert_eq!(report.lines(), "[+]rival ok: stands aside\n[+]shutdown ok\n");
+        rival.fail("no");
         assert!(!checks.report().is_ok());
     }
 

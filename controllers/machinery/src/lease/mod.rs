@@ -63,7 +63,9 @@ impl Timing {
             ));
         }
         if lease_duration < Duration::from_secs(1) || retry_period.is_zero() {
-            return Err("the lease duration must be a second at least, and the retry period greater than zero".into());
+            return Err(
+                "the lease duration must be a second at least, and the retry period greater than zero".into(),
+            );
         }
         Ok(())
     }

@@ -121,9 +121,7 @@ impl Simulation {
     }
 
     fn leaders(&self) -> Vec<usize> {
-        let leads = |n: &usize| {
-            matches!(self.processes[*n].role, Role::Leader { valid_until } if self.clock(*n) < valid_until)
-        };
+        let leads = |n: &usize| matches!(self.processes[*n].role, Role::Leader { valid_until } if self.clock(*n) < valid_until);
         (0..self.processes.len()).filter(leads).collect()
     }
 
@@ -258,9 +256,8 @@ fn index(number: u64) -> usize {
 }
 
 fn world() -> impl Strategy<Value = World> {
-    (any::<u64>(), 2..6_usize, 0..60_u64, 0..8000_u64, 0..5_u64).prop_map(
-        |(seed, electors, loss, delay, suspend)| World { seed, electors, loss, delay, suspend },
-    )
+    (any::<u64>(), 2..6_usize, 0..60_u64, 0..8000_u64, 0..5_u64)
+        .prop_map(|(seed, electors, loss, delay, suspend)| World { seed, electors, loss, delay, suspend })
 }
 
 proptest! {
