@@ -3,6 +3,7 @@
 //! ```text
 //! Pod ──▶ inclusion ──▶ readiness, hostname, addresses (per family), ports (per Pod) ──▶ an endpoint
 //! Service ──▶ families, labels of its slices
+//! addresses with their ports ──▶ subsets: the canonical form of Endpoints objects
 //! Service + changes of Pods not written yet ──▶ trigger time
 //! ```
 //!
@@ -16,6 +17,7 @@ pub mod labels;
 pub mod names;
 mod ports;
 mod readiness;
+pub mod subsets;
 mod trigger;
 
 pub use addresses::{addresses, families};

@@ -11,3 +11,11 @@ pub const HEADLESS: &str = "service.kubernetes.io/headless";
 /// Annotation of slices and Endpoints: when the change happened that caused the last write. kube-proxy
 /// computes `network_programming_duration_seconds` from it.
 pub const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+/// Value of [`SLICE_MANAGED_BY`] for slices that mirror Endpoints.
+pub const MIRRORING_CONTROLLER: &str = "endpointslicemirroring-controller.k8s.io";
+/// Label of Endpoints; with the value `true` they are not mirrored.
+pub const SKIP_MIRROR: &str = "endpointslice.kubernetes.io/skip-mirror";
+/// Annotation of Endpoints that serve an old kind of leader election and nothing else.
+pub const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
+/// Annotation in which kubectl keeps what it applied last.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";

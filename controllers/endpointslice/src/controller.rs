@@ -24,6 +24,7 @@ use fairlead_machinery::metrics::Workqueues;
 use fairlead_machinery::own_writes::{Cached, OwnWrites};
 use fairlead_machinery::queue::{Dirt, Queue};
 use fairlead_machinery::recheck;
+use fairlead_machinery::rivals::Rivalry;
 use fairlead_machinery::slice_index::SliceIndex;
 use fairlead_machinery::worker::{self, Outcome};
 use fairlead_machinery::write::Writer;
@@ -35,7 +36,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::leftovers::Left;
 use self::report::Nodeless;
-use self::rivalry::Rivalry;
 use crate::dirty::{Dirty, Extent, SliceSeen};
 use crate::hints::{self, Mode};
 use crate::metrics::{Metrics, Planned, SyncResult};
@@ -124,7 +124,7 @@ impl Controller {
             own_writes: OwnWrites::default(),
             memories: Mutex::default(),
             nodeless: Mutex::default(),
-            rivalry: Rivalry::new(registry),
+            rivalry: Rivalry::new(registry, Slice::RESOURCE, rivalry::WORDS),
             left: Left::new(registry),
             hints: Mutex::default(),
             queue: Arc::new(Queue::new(workqueues.of(QUEUE))),

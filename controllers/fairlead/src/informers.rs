@@ -34,7 +34,7 @@ impl Informers {
         let mut services = Informer::new(&metrics);
         let mut nodes = Informer::new(&metrics);
         let slices = Informer::new(&metrics);
-        let membership = Membership::new(&mut pods, &mut services, &mut nodes);
+        let membership = Membership::new(&mut pods, &mut services, Some(&mut nodes));
         Self { pods, services, nodes, slices, membership }
     }
 

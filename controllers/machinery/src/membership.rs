@@ -55,28 +55,32 @@ pub struct Membership {
 }
 
 /// Under one lock, so that a Node is always looked up in what the Pods' last change left.
-#[derive(Default)]
 struct Indexes {
     selectors: SelectorIndex,
-    nodes: NodeIndex,
+    /// `None` where Nodes are not followed.
+    nodes: Option<NodeIndex>,
 }
 
 impl Membership {
-    /// Follows these informers, which must not run yet.
+    /// Follows these informers, which must not run yet. Without Nodes nobody is told of them.
     #[must_use]
     pub fn new(
         pods: &mut Informer<Pod>,
         services: &mut Informer<Service>,
-        nodes: &mut Informer<Node>,
+        nodes: Option<&mut Informer<Node>>,
     ) -> Arc<Self> {
+        let indexes =
+            Indexes { selectors: SelectorIndex::default(), nodes: nodes.is_some().then(NodeIndex::default) };
         let membership =
-            Arc::new(Self { pods: pods.store(), indexes: Mutex::default(), handlers: RwLock::default() });
+            Arc::new(Self { pods: pods.store(), indexes: Mutex::new(indexes), handlers: RwLock::default() });
         let this = Arc::clone(&membership);
         pods.on_change(move |change| this.pod_changed(change));
         let this = Arc::clone(&membership);
         services.on_change(move |change| this.service_changed(change));
-        let this = Arc::clone(&membership);
-        nodes.on_change(move |change| this.node_changed(change));
+        if let Some(nodes) = nodes {
+            let this = Arc::clone(&membership);
+            nodes.on_change(move |change| this.node_changed(change));
+        }
         membership
     }
 
@@ -110,7 +114,9 @@ impl Membership {
     fn pod_changed(&self, change: &Change<Pod>) {
         let concerned = {
             let mut indexes = self.indexes.lock();
-            indexes.nodes.pod_changed(change);
+            if let Some(nodes) = &mut indexes.nodes {
+                nodes.pod_changed(change);
+            }
             indexes.selectors.pod_changed(change)
         };
         let (old, new) = (change.old.as_deref(), change.new.as_deref());
@@ -139,13 +145,12 @@ impl Membership {
         };
         let services: HashSet<ObjectKey> = {
             let Indexes { selectors, nodes } = &*self.indexes.lock();
-            nodes
-                .pods_on(&node.key.name)
-                .flat_map(|(pod, labels)| {
-                    let names = selectors.services_of(&pod.namespace, labels);
-                    names.into_iter().map(|name| ObjectKey { namespace: pod.namespace.clone(), name })
-                })
-                .collect()
+            let pods = nodes.iter().flat_map(|nodes| nodes.pods_on(&node.key.name));
+            pods.flat_map(|(pod, labels)| {
+                let names = selectors.services_of(&pod.namespace, labels);
+                names.into_iter().map(|name| ObjectKey { namespace: pod.namespace.clone(), name })
+            })
+            .collect()
         };
         for service in services {
             self.tell(&service, cause);
@@ -167,7 +172,7 @@ mod tests {
     async fn pods_services_and_nodes_name_the_services_concerned() {
         let (mut pods, mut services, mut nodes) =
             (testing::informer::<Pod>(), testing::informer::<Service>(), testing::informer::<Node>());
-        let membership = Membership::new(&mut pods, &mut services, &mut nodes);
+        let membership = Membership::new(&mut pods, &mut services, Some(&mut nodes));
         let told = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&told);
         membership.on_affected(move |service, cause| log.lock().push(format!("{service}: {cause:?}")));
@@ -214,7 +219,7 @@ mod tests {
                 membership.node_changed(&Change { old: None, new: Some(Arc::new(node)) });
             }
         });
-        let membership = Membership::new(&mut pods, &mut services, &mut nodes);
+        let membership = Membership::new(&mut pods, &mut services, Some(&mut nodes));
         shared.set(Arc::clone(&membership)).ok().unwrap();
         let service: Service = serde_json::from_value(json!({
             "metadata": {"namespace": "n", "name": "web"}, "spec": {"selector": {"app": "web"}}}))

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairlead_objects::{Istr, ObjectKey, Record, ResourceVersion, Slice, Uid};
+use fairlead_objects::{Endpoints, Istr, ObjectKey, Record, ResourceVersion, Slice, Uid};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -26,8 +26,8 @@ pub const EXPIRY: Duration = Duration::from_mins(1);
 pub trait Written: Record {
     /// UID.
     fn uid(&self) -> &Uid;
-    /// Generation, which tells apart versions that cannot be compared.
-    fn generation(&self) -> i64;
+    /// Generation, which tells apart versions that cannot be compared; `None` for kinds that have none.
+    fn generation(&self) -> Option<i64>;
 }
 
 impl Written for Slice {
@@ -35,8 +35,18 @@ impl Written for Slice {
         &self.uid
     }
 
-    fn generation(&self) -> i64 {
-        self.generation
+    fn generation(&self) -> Option<i64> {
+        Some(self.generation)
+    }
+}
+
+impl Written for Endpoints {
+    fn uid(&self) -> &Uid {
+        &self.uid
+    }
+
+    fn generation(&self) -> Option<i64> {
+        None
     }
 }
 
@@ -196,6 +206,11 @@ impl<R: Written> Write<R> {
         (self.effect == Effect::Stored).then(|| Arc::clone(&self.object))
     }
 
+    /// Has the object, as it is shown, been written as often?
+    fn is_overtaken(&self, shown: &R) -> bool {
+        shown.generation().zip(self.object.generation()).is_some_and(|(shown, written)| shown >= written)
+    }
+
     /// Has the cache, which shows this of the object, caught up?
     fn is_settled(&self, shown: Option<&R>, frontier: &ResourceVersion, now: Instant) -> bool {
         let expired = || now.saturating_duration_since(self.answered) > EXPIRY;
@@ -210,7 +225,7 @@ impl<R: Written> Write<R> {
             Effect::Stored => shown
                 .version()
                 .reaches(self.object.version())
-                .unwrap_or_else(|| shown.generation() >= self.object.generation() || expired()),
+                .unwrap_or_else(|| self.is_overtaken(shown) || expired()),
             // Still shown: the deletion is yet to come.
             Effect::Deleted => false,
         }

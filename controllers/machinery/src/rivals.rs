@@ -5,11 +5,13 @@
 //! had to be reverted for a [`WINDOW`]. Only reverting slows down: work that the world calls for is not asked about
 //! here. Where it puts back what others changed on the way, that counts as well, but nothing waits the longer for it.
 //!
-//! A pure state machine, kept by the object that people know (the Service, not each of its slices: a slice that is
-//! deleted and made anew has another name). It remembers only objects that others have changed of late.
+//! [`Rivals`] is a pure state machine, kept by the object that people know (the Service, not each of its slices: a slice
+//! that is deleted and made anew has another name). It remembers only objects that others have changed of late.
+//! [`Rivalry`] is the same at work in a controller: with metrics, and with words for people.
 
 mod manager;
 mod metrics;
+mod shell;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -20,6 +22,7 @@ use tokio::time::Instant;
 
 pub use self::manager::{FieldManagers, LastWriter};
 pub use self::metrics::RivalMetrics;
+pub use self::shell::{PendingRevert, Rivalry, Words};
 
 /// Reverts within [`WINDOW`] after which reverting slows down.
 pub const LIMIT: usize = 5;
@@ -46,11 +49,11 @@ pub enum Deed {
 /// The rivals of one controller, by the key that its work is done for.
 #[derive(Debug)]
 pub struct Rivals<K> {
-    keys: HashMap<K, Rivalry>,
+    keys: HashMap<K, Contest>,
 }
 
 #[derive(Debug, Default)]
-struct Rivalry {
+struct Contest {
     /// When what others changed was looked at last, or will be.
     look: Option<Instant>,
     /// When what others changed was put back, for whatever reason: the newest, at most [`LIMIT`], oldest first.
@@ -174,7 +177,7 @@ impl<K: Clone + Eq + Hash> Rivals<K> {
     }
 }
 
-impl Rivalry {
+impl Contest {
     /// Lets what is too old to count go.
     fn age(&mut self, now: Instant) {
         let counts = |at: &Instant| now.saturating_duration_since(*at) <= WINDOW;

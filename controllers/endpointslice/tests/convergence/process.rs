@@ -40,7 +40,7 @@ impl Process {
         let mut services = Informer::new(&metrics);
         let mut nodes = Informer::new(&metrics);
         let mut slices = Informer::new(&metrics);
-        let membership = Membership::new(&mut pods, &mut services, &mut nodes);
+        let membership = Membership::new(&mut pods, &mut services, Some(&mut nodes));
         // Events are not written: the other half is dropped.
         let permit = Permit::until(stop.clone());
         let events = EventMetrics::new(&registry);

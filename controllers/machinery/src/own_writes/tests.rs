@@ -175,3 +175,27 @@ async fn an_event_is_acknowledged_once() {
     assert!(writes.acknowledge_deleted(&owner(), &"b".into(), &"u2".into()));
     assert!(writes.writes.lock().is_empty());
 }
+
+/// Endpoints have no generation: where versions cannot be compared, only time ends what was written.
+#[tokio::test(start_paused = true)]
+async fn without_generations_a_write_is_believed_until_it_is_shown_or_expires() {
+    let endpoints = |version: &str| -> Endpoints {
+        serde_json::from_value(serde_json::json!({"metadata": {"namespace": "n", "name": "web", "uid": "u1",
+            "resourceVersion": version}}))
+        .unwrap()
+    };
+    let now = Instant::now();
+    let writes = OwnWrites::default();
+    let newest = |shown: &str, now| {
+        let shown = Arc::new(endpoints(shown));
+        let read = || (shown.version.clone(), Some(Arc::clone(&shown)));
+        writes.newest_of(&owner(), &"web".into(), now, read).map(|it| it.version.to_string())
+    };
+    writes.stored(&owner(), Arc::new(endpoints("b")), now);
+    assert_eq!(newest("a", now).as_deref(), Some("b"));
+    assert_eq!(newest("a", now + EXPIRY).as_deref(), Some("b"));
+    assert_eq!(newest("a", now + 2 * EXPIRY).as_deref(), Some("a"));
+    writes.stored(&owner(), Arc::new(endpoints("8")), now);
+    assert_eq!(newest("7", now + 2 * EXPIRY).as_deref(), Some("8"), "these can be compared");
+    assert_eq!(newest("9", now).as_deref(), Some("9"));
+}

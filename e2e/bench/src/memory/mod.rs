@@ -196,7 +196,7 @@ async fn measure(
     let (mut pods, mut services, mut nodes) =
         (Informer::<Pod>::new(&metrics), Informer::<Service>::new(&metrics), Informer::<Node>::new(&metrics));
     let mut slices = Informer::<Slice>::new(&metrics);
-    let membership = Membership::new(&mut pods, &mut services, &mut nodes);
+    let membership = Membership::new(&mut pods, &mut services, Some(&mut nodes));
     let index = Arc::new(Mutex::new(SliceIndex::new(fairlead_endpointslice::service_of)));
     let by_service = Arc::clone(&index);
     slices.on_change(move |change| {

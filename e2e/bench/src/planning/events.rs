@@ -129,7 +129,7 @@ impl World {
         let metrics = Informers::new(&prometheus::Registry::new());
         let (mut of_pods, mut of_services, mut of_nodes) =
             (Informer::<Pod>::new(&metrics), Informer::new(&metrics), Informer::<Node>::new(&metrics));
-        let membership = Membership::new(&mut of_pods, &mut of_services, &mut of_nodes);
+        let membership = Membership::new(&mut of_pods, &mut of_services, Some(&mut of_nodes));
         let affected = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&affected);
         membership.on_affected(move |_: &ObjectKey, _: Cause<'_>| {
