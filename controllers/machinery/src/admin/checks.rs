@@ -81,7 +81,7 @@ impl Check {
     }
 
     /// The component is ready, and people who look (`/readyz?verbose`) are told this.
-    pub fn note(&self, note: impl Into<Cow<'static, str>>) {
+    pub fn ok_with(&self, note: impl Into<Cow<'static, str>>) {
         *self.0.state.lock() = State::Noted(note.into());
     }
 
@@ -153,7 +153,7 @@ mod tests {
     fn a_note_is_listed_and_fails_nothing() {
         let checks = Checks::new(Shutdown::new());
         let rival = checks.add("rival", "starting");
-        rival.note("stands aside");
+        rival.ok_with("stands aside");
         let report = checks.report();
         assert!(report.is_ok());
         assert_eq!(report.lines(), "[+]rival ok: stands aside\n[+]shutdown ok\n");

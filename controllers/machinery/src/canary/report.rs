@@ -67,7 +67,7 @@ impl Report {
     /// Nothing is asked: the process does not lead.
     pub(super) fn waits(&self) {
         self.metrics.aside.with_label_values(&[self.controller]).set(0);
-        self.check.note("not asked yet, this process does not lead");
+        self.check.ok_with("not asked yet, this process does not lead");
     }
 
     /// The process leads, and begins like this.
@@ -169,7 +169,7 @@ impl Report {
         if let Some(failure) = &self.failure {
             text = format!("{text}; cannot find out whether somebody else does: {failure}");
         }
-        self.check.note(text);
+        self.check.ok_with(text);
         // Last: who sees the figure finds the rest said.
         self.metrics.aside.with_label_values(&[self.controller]).set(aside.into());
     }
