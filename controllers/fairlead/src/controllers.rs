@@ -1,6 +1,7 @@
 //! The controllers of the role `manager`, from the client to their running tasks.
 
-use fairlead_endpointslice::controller::{self as endpointslice, COMPONENT};
+use fairlead_endpoints::controller as endpoints;
+use fairlead_endpointslice::controller as endpointslice;
 use fairlead_machinery::admin::Checks;
 use fairlead_machinery::canary::Canaries;
 use fairlead_machinery::client::{self, ClientError, ClientSettings};
@@ -9,6 +10,9 @@ use fairlead_machinery::metrics::Workqueues;
 use fairlead_machinery::permit::Permit;
 use fairlead_machinery::shutdown::Tasks;
 use fairlead_machinery::write::{RateLimit, Writer};
+use fairlead_mirroring::controller as mirroring;
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -16,6 +20,9 @@ use tracing::info;
 use crate::args::{Controller, ManagerConfig};
 use crate::informers::Informers;
 use crate::rivals::{self, Asking};
+
+/// A controller that waits for its caches, and then works until it is told to stop.
+type Waiting = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
 /// When what ends.
 pub(crate) struct Ends {
@@ -55,38 +62,76 @@ pub(crate) async fn start(
         Asking::new(&config.namespace, registry, recorder)
     });
     let canaries = Canaries::of(&config.namespace);
-    let mut informers = Informers::new(registry);
+    let mut informers = Informers::new(registry, &config.controllers);
 
-    let mut waiting = Vec::new();
+    let mut waiting: Vec<Waiting> = Vec::new();
     for controller in config.controllers.iter() {
+        let component = match controller {
+            Controller::Endpoints => endpoints::COMPONENT,
+            Controller::EndpointSlice => endpointslice::COMPONENT,
+            Controller::Mirroring => mirroring::COMPONENT,
+        };
         let writer = rivals::narrow(controller, &writer, asking.as_ref(), checks, tasks, &ends.work);
-        match controller {
-            Controller::EndpointSlice => {
-                let (metrics, permit) = (event_metrics.clone(), writer.permit().clone());
-                let (recorder, events) = events::channel(client.clone(), COMPONENT, metrics, permit);
-                tasks.spawn("events", events.run(ends.work.clone()));
-                waiting.push(endpointslice::Controller::new(
-                    endpointslice::Settings {
-                        canaries: canaries.clone(),
-                        workers: config.endpointslice.workers,
-                        max_endpoints_per_slice: config.endpointslice.max_endpoints_per_slice,
-                        batch_period: config.endpointslice.batch_period,
-                        recheck_period: config.recheck_period,
-                        prune_leftovers: config.endpointslice.prune_leftovers,
-                    },
-                    endpointslice::Inputs {
-                        services: &mut informers.services,
-                        nodes: &mut informers.nodes,
-                        slices: &mut informers.slices,
-                        membership: informers.membership.clone(),
-                    },
-                    writer,
-                    recorder,
-                    registry,
-                    &workqueues,
-                ));
+        let (metrics, permit) = (event_metrics.clone(), writer.permit().clone());
+        let (recorder, events) = events::channel(client.clone(), component, metrics, permit);
+        tasks.spawn("events", events.run(ends.work.clone()));
+        waiting.push(match controller {
+            Controller::Endpoints => {
+                let settings = endpoints::Settings {
+                    canaries: canaries.clone(),
+                    workers: config.endpoints.workers,
+                    batch_period: config.endpoints.batch_period,
+                    recheck_period: config.recheck_period,
+                    prune_leftovers: config.prune_leftovers,
+                };
+                let membership = informers.membership();
+                let inputs = endpoints::Inputs {
+                    services: informers.services.get(),
+                    endpoints: informers.endpoints.get(),
+                    membership,
+                };
+                let controller =
+                    endpoints::Controller::new(settings, inputs, writer, recorder, registry, &workqueues);
+                Box::new(|stop| controller.run(stop).boxed())
             }
-        }
+            Controller::EndpointSlice => {
+                let settings = endpointslice::Settings {
+                    canaries: canaries.clone(),
+                    workers: config.endpointslice.workers,
+                    max_endpoints_per_slice: config.endpointslice.max_endpoints_per_slice,
+                    batch_period: config.endpointslice.batch_period,
+                    recheck_period: config.recheck_period,
+                    prune_leftovers: config.prune_leftovers,
+                };
+                let membership = informers.membership();
+                let inputs = endpointslice::Inputs {
+                    services: informers.services.get(),
+                    nodes: informers.nodes.get(),
+                    slices: informers.slices.get(),
+                    membership,
+                };
+                let controller =
+                    endpointslice::Controller::new(settings, inputs, writer, recorder, registry, &workqueues);
+                Box::new(|stop| controller.run(stop).boxed())
+            }
+            Controller::Mirroring => {
+                let settings = mirroring::Settings {
+                    canaries: canaries.clone(),
+                    workers: config.mirroring.workers,
+                    max_endpoints_per_subset: config.mirroring.max_endpoints_per_subset,
+                    batch_period: config.mirroring.batch_period,
+                    recheck_period: config.recheck_period,
+                };
+                let inputs = mirroring::Inputs {
+                    services: informers.services.get(),
+                    endpoints: informers.endpoints.get(),
+                    slices: informers.slices.get(),
+                };
+                let controller =
+                    mirroring::Controller::new(settings, inputs, writer, recorder, registry, &workqueues);
+                Box::new(|stop| controller.run(stop).boxed())
+            }
+        });
     }
 
     let synced = informers.start(&client, tasks, checks, &ends.work);
@@ -97,7 +142,7 @@ pub(crate) async fn start(
         }
         info!("all caches are complete, the controllers begin");
         check.ok();
-        futures::future::join_all(waiting.into_iter().map(|controller| controller.run(stop.clone()))).await;
+        join_all(waiting.into_iter().map(|begin| begin(stop.clone()))).await;
     });
     Ok(())
 }

@@ -9,36 +9,72 @@ use fairlead_machinery::membership::Membership;
 use fairlead_machinery::metrics::Informers as InformerMetrics;
 use fairlead_machinery::shutdown::Tasks;
 use fairlead_machinery::source::JsonSource;
-use fairlead_objects::{Node, Pod, Record, Service, Slice};
+use fairlead_objects::{Endpoints, Node, Pod, Record, Service, Slice};
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
 use kube::Client;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
+
+use crate::args::{Controller, Controllers};
 
 /// Finished Pods are never endpoints; the API server leaves them out, and a Pod that finishes arrives as
 /// deleted.
 const UNFINISHED_PODS: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
-/// Informers that do not run yet, so that controllers can follow them.
+/// Informers that do not run yet, so that controllers can follow them. Only those run that a controller follows: the
+/// role of one controller has no right to read what another one needs.
 pub(crate) struct Informers {
-    pub(crate) pods: Informer<Pod>,
-    pub(crate) services: Informer<Service>,
-    pub(crate) nodes: Informer<Node>,
-    pub(crate) slices: Informer<Slice>,
-    pub(crate) membership: Arc<Membership>,
+    pods: Wanted<Pod>,
+    pub(crate) nodes: Wanted<Node>,
+    pub(crate) services: Wanted<Service>,
+    pub(crate) slices: Wanted<Slice>,
+    pub(crate) endpoints: Wanted<Endpoints>,
+    /// Does any controller read Nodes?
+    with_nodes: bool,
+    membership: Option<Arc<Membership>>,
+}
+
+/// An informer that is made when it is first asked for.
+pub(crate) struct Wanted<R> {
+    metrics: InformerMetrics,
+    informer: Option<Informer<R>>,
+}
+
+impl<R: Record> Wanted<R> {
+    fn new(metrics: &InformerMetrics) -> Self {
+        Self { metrics: metrics.clone(), informer: None }
+    }
+
+    /// The informer, which will run.
+    pub(crate) fn get(&mut self) -> &mut Informer<R> {
+        self.informer.get_or_insert_with(|| Informer::new(&self.metrics))
+    }
 }
 
 impl Informers {
-    pub(crate) fn new(registry: &Registry) -> Self {
+    /// For these controllers.
+    pub(crate) fn new(registry: &Registry, controllers: &Controllers) -> Self {
         let metrics = InformerMetrics::new(registry);
-        let mut pods = Informer::new(&metrics);
-        let mut services = Informer::new(&metrics);
-        let mut nodes = Informer::new(&metrics);
-        let slices = Informer::new(&metrics);
-        let membership = Membership::new(&mut pods, &mut services, Some(&mut nodes));
-        Self { pods, services, nodes, slices, membership }
+        Self {
+            pods: Wanted::new(&metrics),
+            nodes: Wanted::new(&metrics),
+            services: Wanted::new(&metrics),
+            slices: Wanted::new(&metrics),
+            endpoints: Wanted::new(&metrics),
+            with_nodes: controllers.iter().any(|controller| controller == Controller::EndpointSlice),
+            membership: None,
+        }
     }
 
-    /// Starts them all. What is returned resolves when every cache holds a complete list.
+    /// Services with their Pods, and with the Pods' Nodes if any controller reads those.
+    pub(crate) fn membership(&mut self) -> Arc<Membership> {
+        let nodes = self.with_nodes.then_some(&mut self.nodes).map(Wanted::get);
+        let make = || Membership::new(self.pods.get(), self.services.get(), nodes);
+        Arc::clone(self.membership.get_or_insert_with(make))
+    }
+
+    /// Starts those that are followed. What is returned resolves when every cache holds a complete list.
     pub(crate) fn start(
         self,
         client: &Client,
@@ -46,36 +82,42 @@ impl Informers {
         checks: &Checks,
         stop: &CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let pods = start(self.pods, client, Some(UNFINISHED_PODS), tasks, checks, stop);
-        let services = start(self.services, client, None, tasks, checks, stop);
-        let nodes = start(self.nodes, client, None, tasks, checks, stop);
-        let slices = start(self.slices, client, None, tasks, checks, stop);
-        async move {
-            tokio::join!(pods.synced(), services.synced(), nodes.synced(), slices.synced());
-        }
+        let mut start = Start { client, tasks, checks, stop, synced: Vec::new() };
+        start.informer(self.pods, Some(UNFINISHED_PODS));
+        start.informer(self.services, None);
+        start.informer(self.nodes, None);
+        start.informer(self.slices, None);
+        start.informer(self.endpoints, None);
+        join_all(start.synced).map(drop)
     }
 }
 
-fn start<R: Record>(
-    informer: Informer<R>,
-    client: &Client,
-    field_selector: Option<&str>,
-    tasks: &mut Tasks,
-    checks: &Checks,
-    stop: &CancellationToken,
-) -> Arc<Store<R>> {
-    let store = informer.store();
-    let resource = R::RESOURCE.plural;
-    let check = checks.add(format!("informer/{resource}"), "waiting for the first complete list");
-    let source = JsonSource::new(client, field_selector);
-    let (watched, stop) = (Arc::clone(&store), stop.clone());
-    tasks.spawn(format!("informer/{resource}"), async move {
-        tokio::join!(
-            informer.run(source, stop.clone()),
-            stop.run_until_cancelled(show_progress(&watched, &check))
-        );
-    });
-    store
+/// What informers are started with.
+struct Start<'a> {
+    client: &'a Client,
+    tasks: &'a mut Tasks,
+    checks: &'a Checks,
+    stop: &'a CancellationToken,
+    /// Each resolves when one of those that were started is synced.
+    synced: Vec<BoxFuture<'static, ()>>,
+}
+
+impl Start<'_> {
+    fn informer<R: Record>(&mut self, wanted: Wanted<R>, field_selector: Option<&str>) {
+        let Some(informer) = wanted.informer else { return };
+        let store = informer.store();
+        let resource = R::RESOURCE.plural;
+        let check = self.checks.add(format!("informer/{resource}"), "waiting for the first complete list");
+        let source = JsonSource::new(self.client, field_selector);
+        let (watched, stop) = (Arc::clone(&store), self.stop.clone());
+        self.tasks.spawn(format!("informer/{resource}"), async move {
+            tokio::join!(
+                informer.run(source, stop.clone()),
+                stop.run_until_cancelled(show_progress(&watched, &check))
+            );
+        });
+        self.synced.push(async move { store.synced().await }.boxed());
+    }
 }
 
 /// Says in the readiness check what the informer waits for, until it is synced.

@@ -99,11 +99,24 @@ fn describe(config: &ManagerConfig) {
     );
     for controller in config.controllers.iter() {
         match controller {
+            Controller::Endpoints => info!(
+                controller = controller.name(),
+                workers = config.endpoints.workers,
+                batch_period = ?config.endpoints.batch_period,
+                "enabled"
+            ),
             Controller::EndpointSlice => info!(
                 controller = controller.name(),
                 workers = config.endpointslice.workers,
                 max_endpoints_per_slice = config.endpointslice.max_endpoints_per_slice,
                 batch_period = ?config.endpointslice.batch_period,
+                "enabled"
+            ),
+            Controller::Mirroring => info!(
+                controller = controller.name(),
+                workers = config.mirroring.workers,
+                max_endpoints_per_subset = config.mirroring.max_endpoints_per_subset,
+                batch_period = ?config.mirroring.batch_period,
                 "enabled"
             ),
         }

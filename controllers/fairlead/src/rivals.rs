@@ -39,7 +39,9 @@ pub(crate) fn narrow(
     stop: &CancellationToken,
 ) -> Writer {
     let canary = match controller {
+        Controller::Endpoints => Canary::ENDPOINTS,
         Controller::EndpointSlice => Canary::ENDPOINTSLICE,
+        Controller::Mirroring => Canary::MIRRORING,
     };
     let name = format!("rival/{}", canary.controller);
     let check = checks.add(name.clone(), "starting");

@@ -6,8 +6,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use fairlead_objects::ObjectKey;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use crate::write::WriteError;
 
 /// Time between two lines for one cause.
 pub const GAP: Duration = Duration::from_secs(10);
@@ -25,6 +28,17 @@ struct Told {
 }
 
 impl Complaints {
+    /// Logs a failed write for an object that is tried again: the first of many that fail for one reason as a warning.
+    pub fn trying_again(&self, key: &ObjectKey, error: &WriteError) {
+        match self.tell(error.kind.cause(), Instant::now()) {
+            Some(0) => tracing::warn!(service = %key, %error, "trying again"),
+            Some(more) => {
+                tracing::warn!(service = %key, %error, more, "trying again; more failed in the same way");
+            }
+            None => tracing::debug!(service = %key, %error, "trying again"),
+        }
+    }
+
     /// Something failed for this cause. `Some` if that is to be logged, with the number of complaints for the same cause
     /// that were not since the last one that was.
     pub fn tell(&self, cause: &'static str, now: Instant) -> Option<u64> {

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairlead_objects::Resource;
+use fairlead_objects::{Resource, ResourceVersion};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use kube::Client;
@@ -237,9 +237,32 @@ impl Writer {
         name: &str,
         uid: &str,
     ) -> Result<(), WriteError> {
+        self.delete_if(resource, namespace, name, &serde_json::json!({"uid": uid})).await
+    }
+
+    /// As [`Writer::delete`], and only if it still has this version: what was changed since is a conflict.
+    pub async fn delete_version(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        version: &ResourceVersion,
+    ) -> Result<(), WriteError> {
+        let preconditions = serde_json::json!({"uid": uid, "resourceVersion": version.to_string()});
+        self.delete_if(resource, namespace, name, &preconditions).await
+    }
+
+    async fn delete_if(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        preconditions: &serde_json::Value,
+    ) -> Result<(), WriteError> {
         let what = || format!("delete {} {namespace}/{name}", resource.kind);
         let options = serde_json::json!({
-            "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}
+            "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions
         });
         match self.send(Method::DELETE, path(resource, namespace, name), &options, &what).await {
             Err(WriteError { kind: WriteFailure::NotFound(_), .. }) => Ok(()),

@@ -53,8 +53,17 @@ pub static SLICES: Kind = Kind {
     has_status: false,
     has_generation: true,
 };
+/// Endpoints.
+pub static ENDPOINTS: Kind = Kind {
+    group: "",
+    plural: "endpoints",
+    kind: "Endpoints",
+    namespaced: true,
+    has_status: false,
+    has_generation: false,
+};
 
-static KINDS: [&Kind; 4] = [&PODS, &SERVICES, &NODES, &SLICES];
+static KINDS: [&Kind; 5] = [&PODS, &SERVICES, &NODES, &SLICES, &ENDPOINTS];
 
 impl Kind {
     /// `apiVersion`. All kinds are at `v1`.

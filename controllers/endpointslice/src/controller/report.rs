@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fairlead_machinery::events::{EventType, ObjectReference};
 use fairlead_machinery::worker::Outcome;
-use fairlead_machinery::write::{WriteError, WriteFailure};
+use fairlead_machinery::write::WriteFailure;
 use fairlead_objects::{Record, Service};
 use tokio::time::Instant;
 
@@ -73,26 +73,17 @@ impl Controller {
                     tracing::debug!(service = %service.key, %error, "planning again");
                 }
                 // Not the Service's fault: an event on each Service would hide the cause.
-                WriteFailure::Throttled(_) | WriteFailure::Unanswered(_) => self.complain(service, error),
+                WriteFailure::Throttled(_) | WriteFailure::Unanswered(_) => {
+                    self.complaints.trying_again(&service.key, error);
+                }
                 _ => {
-                    self.complain(service, error);
+                    self.complaints.trying_again(&service.key, error);
                     self.warn(
                         service,
                         format!("Error updating Endpoint Slices for Service {}: {error}", service.key),
                     );
                 }
             }
-        }
-    }
-
-    /// A line for the first of many Services that fail for one reason.
-    fn complain(&self, service: &Service, error: &WriteError) {
-        match self.complaints.tell(error.kind.cause(), Instant::now()) {
-            Some(0) => tracing::warn!(service = %service.key, %error, "trying again"),
-            Some(more) => {
-                tracing::warn!(service = %service.key, %error, more, "trying again; more failed in the same way");
-            }
-            None => tracing::debug!(service = %service.key, %error, "trying again"),
         }
     }
 

@@ -5,25 +5,33 @@ use std::fmt;
 /// A controller of this binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Controller {
+    /// Services and Pods to Endpoints.
+    Endpoints,
     /// Services and Pods to EndpointSlices.
     EndpointSlice,
+    /// Endpoints of Services without selector to EndpointSlices.
+    Mirroring,
 }
 
 impl Controller {
     /// All there are; every one is on by default.
-    pub(crate) const ALL: [Self; 1] = [Self::EndpointSlice];
+    pub(crate) const ALL: [Self; 3] = [Self::Endpoints, Self::EndpointSlice, Self::Mirroring];
 
     /// The name in kube-controller-manager.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Endpoints => "endpoints-controller",
             Self::EndpointSlice => "endpointslice-controller",
+            Self::Mirroring => "endpointslice-mirroring-controller",
         }
     }
 
     /// The older name, which kube-controller-manager takes as well.
     pub(crate) fn alias(self) -> &'static str {
         match self {
+            Self::Endpoints => "endpoint",
             Self::EndpointSlice => "endpointslice",
+            Self::Mirroring => "endpointslicemirroring",
         }
     }
 
@@ -100,20 +108,27 @@ impl fmt::Display for UnknownControllers {
 mod tests {
     use super::*;
 
+    const ALL: &str = "endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller";
+
     #[test]
     fn lists() {
         for (list, expected) in [
-            ("*", "endpointslice-controller"),
+            ("*", ALL),
             ("endpointslice-controller", "endpointslice-controller"),
             ("endpointslice", "endpointslice-controller"),
+            ("endpoint", "endpoints-controller"),
+            ("endpointslice,endpoints-controller", "endpoints-controller,endpointslice-controller"),
             ("", ""),
             ("-endpointslice-controller", ""),
-            ("*,-endpointslice", ""),
-            ("-endpointslice,*", ""),
+            ("*,-endpointslice", "endpoints-controller,endpointslice-mirroring-controller"),
+            ("*,-endpoints-controller,-endpointslicemirroring", "endpointslice-controller"),
+            ("endpointslicemirroring", "endpointslice-mirroring-controller"),
+            ("endpointslice-mirroring-controller", "endpointslice-mirroring-controller"),
+            ("-endpointslice,*", "endpoints-controller,endpointslice-mirroring-controller"),
             // The first item about a controller decides.
             ("endpointslice,-endpointslice-controller", "endpointslice-controller"),
             ("-endpointslice-controller,endpointslice", ""),
-            (" * , ", "endpointslice-controller"),
+            (" * , ", ALL),
         ] {
             let controllers = Controllers::parse(list.split(',')).unwrap();
             assert_eq!(controllers.to_string(), expected, "{list}");
@@ -123,22 +138,18 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused_with_the_known_ones() {
+        let known = "known are endpoints-controller (endpoint), endpointslice-controller (endpointslice), \
+                     endpointslice-mirroring-controller (endpointslicemirroring)";
         for (list, expected) in [
-            (
-                "*,nope",
-                r#""nope" is not a known controller; known are endpointslice-controller (endpointslice)"#,
-            ),
-            (
-                "-nope",
-                r#""nope" is not a known controller; known are endpointslice-controller (endpointslice)"#,
-            ),
-            (
-                "a,*,-b",
-                r#""a", "b" are not known controllers; known are endpointslice-controller (endpointslice)"#,
-            ),
-            ("-*", r#""*" is not a known controller; known are endpointslice-controller (endpointslice)"#),
+            ("*,nope", r#""nope" is not a known controller"#),
+            ("-nope", r#""nope" is not a known controller"#),
+            ("a,*,-b", r#""a", "b" are not known controllers"#),
+            ("-*", r#""*" is not a known controller"#),
+            // kube-controller-manager takes the alias without its "s".
+            ("endpoints", r#""endpoints" is not a known controller"#),
         ] {
-            assert_eq!(Controllers::parse(list.split(',')).unwrap_err().to_string(), expected, "{list}");
+            let refusal = Controllers::parse(list.split(',')).unwrap_err().to_string();
+            assert_eq!(refusal, format!("{expected}; {known}"));
         }
     }
 }

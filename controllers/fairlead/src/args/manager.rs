@@ -1,7 +1,6 @@
 //! The flags of `fairlead manager`, and what they mean once they are checked.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +9,12 @@ use http::Uri;
 
 use super::Environment;
 use super::controllers::Controllers;
-use super::values::{Problems, boolean, duration, float32, int32, namespace, server, socket_address};
+use super::endpoints::{EndpointsConfig, EndpointsFlags};
+use super::endpointslice::{EndpointSliceConfig, EndpointSliceFlags};
+use super::mirroring::{MirroringConfig, MirroringFlags};
+use super::values::{
+    NO_TIME, Problems, boolean, duration, float32, int32, namespace, server, socket_address,
+};
 use crate::logging::{Format, Logging};
 
 /// Our namespace where neither the flag nor the Pod says another.
@@ -23,8 +27,9 @@ const BURST: u32 = 10;
 #[derive(Args, Debug)]
 pub(super) struct ManagerFlags {
     /// A list of controllers to enable. '*' enables all on-by-default controllers, 'foo' enables the controller
-    /// named 'foo', '-foo' disables the controller named 'foo'. All controllers: endpointslice-controller (alias
-    /// endpointslice).
+    /// named 'foo', '-foo' disables the controller named 'foo'. All controllers: endpoints-controller (alias
+    /// endpoint), endpointslice-controller (alias endpointslice), endpointslice-mirroring-controller (alias
+    /// endpointslicemirroring).
     #[arg(long, value_name = "strings", default_value = "*", help_heading = GENERIC)]
     controllers: Vec<String>,
 
@@ -56,21 +61,14 @@ pub(super) struct ManagerFlags {
     #[arg(long, value_name = "duration", default_value = "12h0m0s", help_heading = GENERIC)]
     min_resync_period: String,
 
-    /// The number of service endpoint syncing operations that will be done concurrently, 1 to 50. Larger number =
-    /// faster endpoint slice updating, but more CPU (and network) load.
-    #[arg(long, value_name = "int32", default_value = "5", help_heading = ENDPOINT_SLICE)]
-    concurrent_service_endpoint_syncs: String,
+    #[command(flatten)]
+    endpoints: EndpointsFlags,
 
-    /// The length of the endpoint slice updates batching period. Processing of Pod changes will be delayed by this
-    /// duration to join them with potential upcoming updates and reduce the overall number of updates. Larger number
-    /// = higher endpoint programming latency, but fewer revisions.
-    #[arg(long, value_name = "duration", default_value = "0s", help_heading = ENDPOINT_SLICE)]
-    endpointslice_updates_batch_period: String,
+    #[command(flatten)]
+    endpointslice: EndpointSliceFlags,
 
-    /// The maximum number of endpoints that will be added to an EndpointSlice, 1 to 1000. More endpoints per slice
-    /// will result in fewer endpoint slices, but larger resources.
-    #[arg(long, value_name = "int32", default_value = "100", help_heading = ENDPOINT_SLICE)]
-    max_endpoints_per_slice: String,
+    #[command(flatten)]
+    mirroring: MirroringFlags,
 
     /// IP address and port that serve /livez, /healthz and /readyz, and /metrics while the address is loopback. Port
     /// 0 picks a free one and logs it.
@@ -81,8 +79,8 @@ pub(super) struct ManagerFlags {
     #[arg(long, value_name = "string", default_value = "", help_heading = FAIRLEAD)]
     namespace: String,
 
-    /// Deletes the EndpointSlices of a Service when it loses its selector or becomes an ExternalName, if that happens
-    /// while the manager runs; those that it finds at its start stay. Default: all stay, as with
+    /// Deletes the Endpoints and EndpointSlices of a Service when it loses its selector or becomes an ExternalName, if
+    /// that happens while the manager runs; those that it finds at its start stay. Default: all stay, as with
     /// kube-controller-manager, and the Service gets an event.
     #[arg(
         long,
@@ -135,7 +133,6 @@ pub(super) struct ManagerFlags {
 
 // kube-controller-manager's sections, so that the two texts can be laid side by side.
 const GENERIC: &str = "Generic flags";
-const ENDPOINT_SLICE: &str = "Endpointslice-controller flags";
 const FAIRLEAD: &str = "Fairlead flags";
 const LOGS: &str = "Logs flags";
 const MISC: &str = "Misc flags";
@@ -151,8 +148,14 @@ pub(crate) struct ManagerConfig {
     pub(crate) api_limit: Option<ApiLimit>,
     /// `--controllers`
     pub(crate) controllers: Controllers,
+    /// The flags of the Endpoints controller.
+    pub(crate) endpoints: EndpointsConfig,
     /// The flags of the EndpointSlice controller.
     pub(crate) endpointslice: EndpointSliceConfig,
+    /// The flags of the mirroring controller.
+    pub(crate) mirroring: MirroringConfig,
+    /// `--prune-leftovers`
+    pub(crate) prune_leftovers: bool,
     /// `--recheck-period`, at least a second.
     pub(crate) recheck_period: Duration,
     /// `--rival-check`
@@ -174,24 +177,10 @@ pub(crate) struct ApiLimit {
     pub(crate) burst: u32,
 }
 
-/// The flags of the EndpointSlice controller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct EndpointSliceConfig {
-    /// `--concurrent-service-endpoint-syncs`: 1 to 50.
-    pub(crate) workers: usize,
-    /// `--max-endpoints-per-slice`: 1 to 1000.
-    pub(crate) max_endpoints_per_slice: NonZeroUsize,
-    /// `--endpointslice-updates-batch-period`
-    pub(crate) batch_period: Duration,
-    /// `--prune-leftovers`
-    pub(crate) prune_leftovers: bool,
-}
-
 impl ManagerFlags {
     /// The meaning of the flags, or a sentence for each that is wrong.
     pub(super) fn check(&self, environment: &Environment) -> Result<(Logging, ManagerConfig), Vec<String>> {
         let mut problems = Problems::default();
-        let no_time = (Duration::ZERO, "0s");
         let controllers = problems.take(
             "controllers",
             Controllers::parse(self.controllers.iter().flat_map(|list| list.split(','))),
@@ -205,18 +194,10 @@ impl ManagerFlags {
                     .to_owned(),
             );
         }
-        let resync = problems.take("min-resync-period", duration(&self.min_resync_period, no_time));
-        let workers = problems.take(
-            "concurrent-service-endpoint-syncs",
-            int32(&self.concurrent_service_endpoint_syncs, &(1..=50)),
-        );
-        let batch_period = problems.take(
-            "endpointslice-updates-batch-period",
-            duration(&self.endpointslice_updates_batch_period, no_time),
-        );
-        let max_endpoints =
-            problems.take("max-endpoints-per-slice", int32(&self.max_endpoints_per_slice, &(1..=1000)));
-        let max_endpoints = max_endpoints.and_then(|count| NonZeroUsize::new(count.unsigned_abs() as usize));
+        let resync = problems.take("min-resync-period", duration(&self.min_resync_period, NO_TIME));
+        let endpoints = self.endpoints.check(&mut problems);
+        let endpointslice = self.endpointslice.check(&mut problems);
+        let mirroring = self.mirroring.check(&mut problems);
         let prune_leftovers = problems.take("prune-leftovers", boolean(&self.prune_leftovers));
         let admin_bind_address =
             problems.take("admin-bind-address", socket_address(&self.admin_bind_address));
@@ -244,9 +225,9 @@ impl ManagerFlags {
             Some(burst),
             Some(qps),
             Some(_),
-            Some(workers),
-            Some(batch_period),
-            Some(max_endpoints),
+            Some(endpoints),
+            Some(endpointslice),
+            Some(mirroring),
             Some(prune_leftovers),
             Some(admin_bind_address),
             Some(namespace),
@@ -260,9 +241,9 @@ impl ManagerFlags {
             burst,
             qps,
             resync,
-            workers,
-            batch_period,
-            max_endpoints,
+            endpoints,
+            endpointslice,
+            mirroring,
             prune_leftovers,
             admin_bind_address,
             namespace,
@@ -281,12 +262,10 @@ impl ManagerFlags {
             api_limit: (qps > 0.0)
                 .then(|| ApiLimit { qps, burst: if burst == 0 { BURST } else { burst.cast_unsigned() } }),
             controllers,
-            endpointslice: EndpointSliceConfig {
-                workers: workers.unsigned_abs() as usize,
-                max_endpoints_per_slice: max_endpoints,
-                batch_period,
-                prune_leftovers,
-            },
+            endpoints,
+            endpointslice,
+            mirroring,
+            prune_leftovers,
             recheck_period,
             rival_check,
             namespace,

@@ -5,8 +5,11 @@
 //! ```
 
 mod controllers;
+mod endpoints;
+mod endpointslice;
 mod go_duration;
 mod manager;
+mod mirroring;
 mod values;
 
 use std::ffi::OsString;
@@ -16,7 +19,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use self::controllers::Controller;
+pub(crate) use self::controllers::{Controller, Controllers};
 pub(crate) use self::manager::ManagerConfig;
 use self::manager::ManagerFlags;
 use crate::logging::Logging;

@@ -44,6 +44,9 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// The least of a duration that may be zero, and how it is written.
+pub(super) const NO_TIME: (Duration, &str) = (Duration::ZERO, "0s");
+
 /// A number of Go's `int32` flags (decimal, or with the prefix 0x, 0o, 0 or 0b) within `range`.
 pub(super) fn int32(text: &str, range: &RangeInclusive<i32>) -> Result<i32, String> {
     let (low, high) = (range.start(), range.end());

@@ -99,7 +99,10 @@ async fn start(arguments: &LabArguments) -> Result<Lab> {
         Proxy::Iptables => ProxyMode::Iptables,
     });
     if arguments.controller == Controller::Upstream {
-        builder = builder.controller("endpointslice-controller");
+        builder = builder
+            .controller("endpoints-controller")
+            .controller("endpointslice-controller")
+            .controller("endpointslice-mirroring-controller");
     }
     println!(
         "Starting etcd, kube-apiserver, kube-controller-manager and {} nodes with kube-proxy ...",
@@ -118,7 +121,7 @@ async fn start(arguments: &LabArguments) -> Result<Lab> {
             );
         }
         Controller::Upstream => {
-            println!("kube-controller-manager's own endpointslice-controller writes EndpointSlices.");
+            println!("kube-controller-manager's own controllers write Endpoints and EndpointSlices.");
         }
     }
     Ok(lab)
