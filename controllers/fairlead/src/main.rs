@@ -5,6 +5,7 @@ mod controllers;
 mod informers;
 mod logging;
 mod manager;
+mod rivals;
 
 use std::process::ExitCode;
 

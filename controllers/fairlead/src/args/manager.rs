@@ -98,6 +98,20 @@ pub(super) struct ManagerFlags {
     #[arg(long, value_name = "duration", default_value = "10m0s", help_heading = FAIRLEAD)]
     recheck_period: String,
 
+    /// Asks whether kube-controller-manager, or another Fairlead, runs a controller that is enabled here: before the first
+    /// write if kube-controller-manager has a Lease that is alive, and every 30s. While somebody does, that controller
+    /// stands aside and writes nothing.
+    #[arg(
+        long,
+        value_name = "bool",
+        default_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = FAIRLEAD,
+    )]
+    rival_check: String,
+
     /// Sets the log format. Permitted formats: "json", "text".
     #[arg(long, value_name = "string", default_value = "text", help_heading = LOGS)]
     logging_format: String,
@@ -144,6 +158,8 @@ pub(crate) struct ManagerConfig {
     pub(crate) prune_leftovers: bool,
     /// `--recheck-period`, at least a second.
     pub(crate) recheck_period: Duration,
+    /// `--rival-check`
+    pub(crate) rival_check: bool,
     /// `--namespace`: a valid name.
     pub(crate) namespace: String,
     /// `--admin-bind-address`
@@ -188,6 +204,7 @@ impl ManagerFlags {
         let namespace = problems.take("namespace", namespace(self.namespace_or_default(environment)));
         let recheck_period =
             problems.take("recheck-period", duration(&self.recheck_period, (Duration::from_secs(1), "1s")));
+        let rival_check = problems.take("rival-check", boolean(&self.rival_check));
         let format = problems.take("logging-format", Format::parse(&self.logging_format));
         let verbosity = problems.take("v", int32(&self.verbosity, &(0..=10)));
         let master = match self.master.as_str() {
@@ -215,6 +232,7 @@ impl ManagerFlags {
             Some(admin_bind_address),
             Some(namespace),
             Some(recheck_period),
+            Some(rival_check),
             Some(master),
             Some(logging),
             true,
@@ -230,6 +248,7 @@ impl ManagerFlags {
             admin_bind_address,
             namespace,
             recheck_period,
+            rival_check,
             master,
             logging,
             problems.is_empty(),
@@ -248,6 +267,7 @@ impl ManagerFlags {
             mirroring,
             prune_leftovers,
             recheck_period,
+            rival_check,
             namespace,
             admin_bind_address,
             notices: self.notices(qps, burst),

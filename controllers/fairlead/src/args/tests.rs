@@ -64,6 +64,7 @@ fn defaults_are_those_of_kube_controller_manager_but_for_the_marked_ones() {
     assert_eq!(config.mirroring, mirroring);
     assert!(!config.prune_leftovers);
     assert_eq!(config.recheck_period, Duration::from_mins(10));
+    assert!(config.rival_check);
     assert_eq!(config.namespace, "fairlead-system");
     assert_eq!(config.admin_bind_address, "[::]:10270".parse::<SocketAddr>().unwrap());
     assert_eq!(config.notices, [""; 0]);
@@ -144,6 +145,8 @@ const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
     ("recheck-period", "24h", |c| format!("{:?}", c.recheck_period), "86400s"),
     ("prune-leftovers", "true", |c| c.prune_leftovers.to_string(), "true"),
     ("prune-leftovers", "F", |c| c.prune_leftovers.to_string(), "false"),
+    ("rival-check", "false", |c| c.rival_check.to_string(), "false"),
+    ("rival-check", "1", |c| c.rival_check.to_string(), "true"),
     ("namespace", "kube-system", |c| c.namespace.clone(), "kube-system"),
     ("admin-bind-address", "127.0.0.1:0", |c| c.admin_bind_address.to_string(), "127.0.0.1:0"),
     ("admin-bind-address", ":8080", |c| c.admin_bind_address.to_string(), "[::]:8080"),
@@ -162,7 +165,7 @@ fn every_flag_takes_its_value_with_and_without_an_equals_sign() {
         let config = manager(&[&format!("--{flag}={value}")]);
         assert_eq!(config.as_ref().map(shown), Ok((*expected).to_owned()), "--{flag}={value}");
         // As with pflag, a boolean flag takes no value from the next argument.
-        if !["leader-elect", "prune-leftovers"].contains(flag) {
+        if !["leader-elect", "prune-leftovers", "rival-check"].contains(flag) {
             let config = manager(&[&format!("--{flag}"), value]);
             assert_eq!(config.as_ref().map(shown), Ok((*expected).to_owned()), "--{flag} {value}");
         }
@@ -211,6 +214,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("min-resync-period", "-1ns", "must not be less than 0s, but got -1ns"),
     ("recheck-period", "999999999ns", "must not be less than 1s, but got 999999999ns"),
     ("prune-leftovers", "maybe", "must be true or false, but got \"maybe\""),
+    ("rival-check", "2", "must be true or false, but got \"2\""),
     ("kube-api-qps", "fast", "must be a number, but got \"fast\""),
     ("kube-api-qps", "NaN", "must be a number, but got \"NaN\""),
     ("kube-api-burst", "-1", "must not be less than 0, but got -1 (allowed: 0 or more)"),
@@ -402,6 +406,7 @@ fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
         ("admin-bind-address", Some("(default [::]:10270)")),
         ("namespace", None),
         ("prune-leftovers", None),
+        ("rival-check", Some("(default true)")),
         ("recheck-period", Some("(default 10m0s)")),
         ("logging-format", Some("(default \"text\")")),
         ("v", None),
@@ -419,7 +424,7 @@ fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
         assert!(entry(flag).contains("Differs from kube-controller-manager"), "{flag}");
     }
     let flags = help.lines().filter(|line| is_flag(line)).count();
-    assert_eq!(flags, 21, "{help}");
+    assert_eq!(flags, 22, "{help}");
     assert!(asked(&["--help"]).contains("manager"));
 }
 
