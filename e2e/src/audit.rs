@@ -1,146 +1,125 @@
-//! The API servers' audit log: who wrote what, and when.
+//! Who wrote what: the API servers' audit log.
 
 use std::fs;
-use std::io::BufRead;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use k8s_openapi::jiff::Timestamp;
-use serde::Deserialize;
+use serde_json::Value;
 
-use crate::control_plane::subfolder;
-use crate::error::{Context, Result};
-use crate::site::Site;
+use crate::error::{Context, Error, Result};
 
-/// Writes, once they are answered.
-const POLICY: &str = "\
-apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived]
-rules:
-  - level: Metadata
-    verbs: [create, update, patch, delete, deletecollection]
-";
+/// Writes to the API, but for reviews of access, which change nothing; without what was written.
+const POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [
+    {"level": "None", "resources": [{"group": "authentication.k8s.io"}, {"group": "authorization.k8s.io"}]},
+    {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]}]}"#;
 
-/// A write that an API server has answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Audited {
-    /// When it arrived, to the microsecond.
-    pub received: Timestamp,
-    /// When it was answered.
-    pub answered: Timestamp,
+/// A write that an API server was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AuditedWrite {
+    /// When the request arrived: RFC 3339 to the microsecond in UTC, so that text sorts by time.
+    pub received: String,
+    /// When it was answered, likewise.
+    pub answered: String,
+    /// User, such as `system:serviceaccount:fairlead-system:fairlead-manager`.
+    pub user: String,
+    /// What the client calls itself.
+    pub user_agent: String,
     /// `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: String,
-    /// Plural, with the subresource after a slash if there is one.
+    /// Resource in its plural, with the subresource: `endpointslices`, `pods/status`.
     pub resource: String,
-    /// Namespace; empty without one.
+    /// Namespace; empty for what has none.
     pub namespace: String,
-    /// Name; empty if the API server was to make it.
+    /// Name; empty if the API server was to draw one.
     pub name: String,
-    /// HTTP status of the answer.
+    /// Status of the answer; refused writes are in the log, too.
     pub code: u16,
-    /// User name.
-    pub user: String,
-    /// User agent.
-    pub agent: String,
 }
 
-impl Audited {
-    /// Was it done?
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        (200..300).contains(&self.code)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Line {
-    request_received_timestamp: Timestamp,
-    stage_timestamp: Timestamp,
-    verb: String,
-    #[serde(default)]
-    user_agent: String,
-    user: User,
-    #[serde(default)]
-    object_ref: ObjectRef,
-    #[serde(default)]
-    response_status: Status,
-}
-
-#[derive(Deserialize)]
-struct User {
-    username: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ObjectRef {
-    resource: String,
-    subresource: String,
-    namespace: String,
-    name: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Status {
-    code: u16,
-}
-
-fn folder(site: &Site) -> PathBuf {
-    subfolder(site, "audit")
-}
-
-/// The flags of an API server of this name, for which a policy is written.
-pub(crate) fn flags(site: &Site, name: &str) -> Result<Vec<String>> {
-    let (folder, policy) = (folder(site), folder(site).join("policy.yaml"));
-    fs::create_dir_all(&folder).context(|| format!("making {}", folder.display()))?;
+/// The flags of an API server that make it log to this folder.
+pub(crate) fn flags(folder: &Path, server: u8) -> Result<[String; 4]> {
+    let policy = folder.join("policy.json");
+    fs::create_dir_all(folder).context(|| format!("making {}", folder.display()))?;
     fs::write(&policy, POLICY).context(|| format!("writing {}", policy.display()))?;
-    Ok(vec![
+    Ok([
         format!("--audit-policy-file={}", policy.display()),
-        format!("--audit-log-path={}", folder.join(format!("{name}.log")).display()),
-        // A write is in the log before it is answered.
+        format!("--audit-log-path={}", log(folder, server).display()),
+        // What was answered is in the log, and all of it in one file.
         "--audit-log-mode=blocking".to_owned(),
+        "--audit-log-maxsize=100000".to_owned(),
     ])
 }
 
-/// All that the API servers have written.
-pub(crate) fn read(site: &Site) -> Result<Vec<Audited>> {
-    let folder = folder(site);
-    let mut audited = Vec::new();
-    for entry in fs::read_dir(&folder).context(|| format!("reading {}", folder.display()))? {
-        let path = entry.context(|| format!("reading {}", folder.display()))?.path();
-        if path.extension().is_none_or(|extension| extension != "log") {
-            continue;
-        }
-        let file = fs::File::open(&path).context(|| format!("reading {}", path.display()))?;
-        for line in std::io::BufReader::new(file).lines() {
-            let line = line.context(|| format!("reading {}", path.display()))?;
-            // The last line may still be in the making.
-            let Ok(line) = serde_json::from_str::<Line>(&line) else { continue };
-            audited.push(Audited::from(line));
-        }
-    }
-    audited.sort_by_key(|write| write.received);
-    Ok(audited)
+fn log(folder: &Path, server: u8) -> PathBuf {
+    folder.join(format!("audit-{}.log", server + 1))
 }
 
-impl From<Line> for Audited {
-    fn from(line: Line) -> Self {
-        let ObjectRef { mut resource, subresource, namespace, name } = line.object_ref;
-        if !subresource.is_empty() {
-            resource = format!("{resource}/{subresource}");
+/// Everything that the first `servers` API servers have logged, by time.
+pub(crate) fn read(folder: &Path, servers: u8) -> Result<Vec<AuditedWrite>> {
+    let mut writes = Vec::new();
+    for server in 0..servers {
+        let path = log(folder, server);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && folder.exists() => continue,
+            text => text.context(|| format!("reading {}", path.display()))?,
+        };
+        for line in text.lines() {
+            let event = serde_json::from_str(line).map_err(|error| {
+                Error::Invalid(format!("{} has a line that is no event: {error}", path.display()))
+            })?;
+            writes.push(write(&event));
         }
-        Self {
-            received: line.request_received_timestamp,
-            answered: line.stage_timestamp,
-            verb: line.verb,
-            resource,
-            namespace,
-            name,
-            code: line.response_status.code,
-            user: line.user.username,
-            agent: line.user_agent,
-        }
+    }
+    writes.sort();
+    Ok(writes)
+}
+
+fn write(event: &Value) -> AuditedWrite {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let object = &event["objectRef"];
+    let resource = match object["subresource"].as_str() {
+        Some(subresource) => format!("{}/{subresource}", text(&object["resource"])),
+        None => text(&object["resource"]),
+    };
+    AuditedWrite {
+        received: text(&event["requestReceivedTimestamp"]),
+        answered: text(&event["stageTimestamp"]),
+        user: text(&event["user"]["username"]),
+        user_agent: text(&event["userAgent"]),
+        verb: text(&event["verb"]),
+        resource,
+        namespace: text(&object["namespace"]),
+        name: text(&object["name"]),
+        code: event["responseStatus"]["code"]
+            .as_u64()
+            .and_then(|code| code.try_into().ok())
+            .unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_the_log_is_read() {
+        let event = serde_json::json!({
+            "kind": "Event", "apiVersion": "audit.k8s.io/v1", "stage": "ResponseComplete", "verb": "patch",
+            "user": {"username": "system:admin"}, "userAgent": "fairlead/0.1.0 (manager)",
+            "objectRef": {"resource": "pods", "namespace": "shop", "name": "web-1", "apiVersion": "v1", "subresource": "status"},
+            "responseStatus": {"metadata": {}, "code": 200},
+            "requestReceivedTimestamp": "2026-11-21T10:00:00.000001Z", "stageTimestamp": "2026-11-21T10:00:00.000002Z"
+        });
+        let expected = AuditedWrite {
+            received: "2026-11-21T10:00:00.000001Z".into(),
+            answered: "2026-11-21T10:00:00.000002Z".into(),
+            user: "system:admin".into(),
+            user_agent: "fairlead/0.1.0 (manager)".into(),
+            verb: "patch".into(),
+            resource: "pods/status".into(),
+            namespace: "shop".into(),
+            name: "web-1".into(),
+            code: 200,
+        };
+        assert_eq!(write(&event), expected);
     }
 }

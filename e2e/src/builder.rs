@@ -40,11 +40,11 @@ pub struct LabBuilder {
 pub(crate) struct Options {
     pub(crate) nodes: u8,
     pub(crate) api_servers: u8,
+    pub(crate) audit: bool,
     pub(crate) zones: Vec<String>,
     pub(crate) families: Families,
     pub(crate) proxy: ProxyMode,
     pub(crate) controllers: Vec<String>,
-    pub(crate) audit: bool,
     pub(crate) api_server_flags: Vec<String>,
     pub(crate) controller_manager_flags: Vec<String>,
     pub(crate) proxy_flags: Vec<String>,
@@ -56,6 +56,7 @@ impl Default for Options {
         Self {
             nodes: 3,
             api_servers: 1,
+            audit: false,
             zones: own(&["zone-a", "zone-b", "zone-c"]),
             families: Families::Dual,
             proxy: ProxyMode::default(),
@@ -64,7 +65,6 @@ impl Default for Options {
                 "garbage-collector-controller",
                 "namespace-controller",
             ]),
-            audit: false,
             api_server_flags: Vec::new(),
             controller_manager_flags: Vec::new(),
             proxy_flags: Vec::new(),
@@ -87,6 +87,12 @@ impl LabBuilder {
     /// told otherwise: see [`Lab::api_servers`].
     pub fn api_servers(mut self, count: u8) -> Self {
         self.options.api_servers = count;
+        self
+    }
+
+    /// Has the API servers log all writes, for [`Lab::audited_writes`].
+    pub fn audit(mut self) -> Self {
+        self.options.audit = true;
         self
     }
 
@@ -124,12 +130,6 @@ impl LabBuilder {
     /// A further flag of kube-apiserver, such as `--feature-gates=...`.
     pub fn api_server_flag(mut self, flag: &str) -> Self {
         self.options.api_server_flags.push(flag.to_owned());
-        self
-    }
-
-    /// The API servers keep an audit log of writes: see [`Lab::audit`].
-    pub fn audit(mut self) -> Self {
-        self.options.audit = true;
         self
     }
 

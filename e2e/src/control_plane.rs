@@ -22,6 +22,8 @@ pub(crate) const API_PORT: u16 = 6443;
 pub(crate) const ETCD_PORT: u16 = 2379;
 /// Longer than any of them takes on a machine that is busy with builds.
 pub(crate) const START_LIMIT: Duration = Duration::from_mins(2);
+/// Folder of the audit logs.
+pub(crate) const AUDIT: &str = "audit";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// The processes of the control plane.
@@ -93,7 +95,7 @@ impl Start<'_> {
             format!("kube-apiserver-{}", index + 1)
         };
         if self.options.audit {
-            args.extend(audit::flags(self.site, &name)?);
+            args.extend(audit::flags(&subfolder(self.site, AUDIT), index)?);
         }
         args.extend(self.options.api_server_flags.iter().cloned());
         self.process(&name, binary, args)

@@ -52,7 +52,7 @@ mod wait;
 mod webhook;
 
 pub use api_server::{ApiServer, Endpoint};
-pub use audit::Audited;
+pub use audit::AuditedWrite;
 pub use builder::{LabBuilder, ProxyMode};
 pub use error::{Error, Result};
 pub use faults::{Fault, Faults, Requests, Verb, Weather};

@@ -3,12 +3,14 @@
 use fairlead_endpoints::controller as endpoints;
 use fairlead_endpointslice::controller as endpointslice;
 use fairlead_machinery::admin::Checks;
+use fairlead_machinery::canary::Canaries;
 use fairlead_machinery::client::{self, ClientError, ClientSettings};
 use fairlead_machinery::events::{self, EventMetrics};
 use fairlead_machinery::metrics::Workqueues;
 use fairlead_machinery::permit::Permit;
 use fairlead_machinery::shutdown::Tasks;
 use fairlead_machinery::write::{RateLimit, Writer};
+use fairlead_mirroring::controller as mirroring;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use prometheus::Registry;
@@ -18,6 +20,7 @@ use tracing::info;
 use crate::args::{Controller, ManagerConfig};
 use crate::identity::Identity;
 use crate::informers::Informers;
+use crate::rivals::{self, Asking};
 
 /// A controller that waits for its caches, and then works until it is told to stop.
 type Waiting = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
@@ -52,6 +55,13 @@ pub(crate) async fn start(
     let limit = config.api_limit.map(|limit| RateLimit { qps: limit.qps.into(), burst: limit.burst });
     let writer = Writer::new(client.clone(), permit.clone(), limit);
     let workqueues = Workqueues::new(registry);
+    let asking = config.rival_check.then(|| {
+        let metrics = event_metrics.clone();
+        let (recorder, events) = events::channel(client.clone(), rivals::COMPONENT, metrics, permit.clone());
+        tasks.spawn("events", events.run(stop.clone()));
+        Asking::new(&config.namespace, registry, recorder)
+    });
+    let canaries = Canaries::of(&config.namespace);
     let mut informers = Informers::new(registry, &config.controllers);
 
     let mut waiting: Vec<Waiting> = Vec::new();
@@ -59,14 +69,16 @@ pub(crate) async fn start(
         let component = match controller {
             Controller::Endpoints => endpoints::COMPONENT,
             Controller::EndpointSlice => endpointslice::COMPONENT,
+            Controller::Mirroring => mirroring::COMPONENT,
         };
-        let (recorder, events) =
-            events::channel(client.clone(), component, event_metrics.clone(), permit.clone());
+        let writer = rivals::narrow(controller, &writer, asking.as_ref(), checks, tasks, stop);
+        let (metrics, permit) = (event_metrics.clone(), writer.permit().clone());
+        let (recorder, events) = events::channel(client.clone(), component, metrics, permit);
         tasks.spawn("events", events.run(stop.clone()));
-        let writer = writer.clone();
         waiting.push(match controller {
             Controller::Endpoints => {
                 let settings = endpoints::Settings {
+                    canaries: canaries.clone(),
                     workers: config.endpoints.workers,
                     batch_period: config.endpoints.batch_period,
                     recheck_period: config.recheck_period,
@@ -84,6 +96,7 @@ pub(crate) async fn start(
             }
             Controller::EndpointSlice => {
                 let settings = endpointslice::Settings {
+                    canaries: canaries.clone(),
                     workers: config.endpointslice.workers,
                     max_endpoints_per_slice: config.endpointslice.max_endpoints_per_slice,
                     batch_period: config.endpointslice.batch_period,
@@ -99,6 +112,23 @@ pub(crate) async fn start(
                 };
                 let controller =
                     endpointslice::Controller::new(settings, inputs, writer, recorder, registry, &workqueues);
+                Box::new(|stop| controller.run(stop).boxed())
+            }
+            Controller::Mirroring => {
+                let settings = mirroring::Settings {
+                    canaries: canaries.clone(),
+                    workers: config.mirroring.workers,
+                    max_endpoints_per_subset: config.mirroring.max_endpoints_per_subset,
+                    batch_period: config.mirroring.batch_period,
+                    recheck_period: config.recheck_period,
+                };
+                let inputs = mirroring::Inputs {
+                    services: informers.services.get(),
+                    endpoints: informers.endpoints.get(),
+                    slices: informers.slices.get(),
+                };
+                let controller =
+                    mirroring::Controller::new(settings, inputs, writer, recorder, registry, &workqueues);
                 Box::new(|stop| controller.run(stop).boxed())
             }
         });

@@ -7,6 +7,7 @@ mod informers;
 mod leadership;
 mod logging;
 mod manager;
+mod rivals;
 
 use std::process::ExitCode;
 

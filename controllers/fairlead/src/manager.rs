@@ -167,6 +167,13 @@ fn describe(config: &ManagerConfig, identity: &Identity) {
                 batch_period = ?config.endpointslice.batch_period,
                 "enabled"
             ),
+            Controller::Mirroring => info!(
+                controller = controller.name(),
+                workers = config.mirroring.workers,
+                max_endpoints_per_subset = config.mirroring.max_endpoints_per_subset,
+                batch_period = ?config.mirroring.batch_period,
+                "enabled"
+            ),
         }
     }
     if config.controllers.is_empty() {

@@ -10,6 +10,7 @@ mod endpointslice;
 mod go_duration;
 mod leader_election;
 mod manager;
+mod mirroring;
 mod values;
 
 use std::ffi::OsString;
