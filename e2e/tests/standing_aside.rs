@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Endpoints, Event, Service};
 use kube::api::{Api, DeleteParams, ListParams};
-use lab::{AuditedWrite, Error, Lab, Manager, Process, Result};
+use lab::{AuditedWrite, Error, Identity, Lab, Manager, Process, Result};
 use serde_json::json;
 
 use support::{PATIENCE, objects_only, patch, service, slices_until};
@@ -317,4 +317,41 @@ async fn the_work_changes_hands_without_a_write() -> Result<()> {
     ours.stop().await?;
     change(&lab, 4).await?;
     rival.check()
+}
+
+/// With canaries of its own, as it is in another namespace.
+#[tokio::test]
+async fn of_two_fairleads_the_one_that_was_there_first_goes_on() -> Result<()> {
+    let lab = objects_only().start().await?;
+    let first = lab.manager().start().await?;
+    // Once its question has ended, it will not take an answer that comes late for news.
+    lab.wait_until("the first questions to end", PATIENCE, async || {
+        let metrics = first.metrics().await?;
+        let open = CONTROLLERS.iter().find(|&&it| questions(&metrics, it, "unanswered") == 0.0);
+        if let Some(controller) = open { Err(format!("{controller} still asks").into()) } else { Ok(()) }
+    })
+    .await?;
+    lab.namespace("others").await?;
+    let second = lab.manager().identity(Identity::Admin).flag("--namespace=others").start().await?;
+    until_aside(&lab, &second, &CONTROLLERS, UNANSWERED).await?;
+    for controller in CONTROLLERS {
+        assert!(readiness(&second, controller).await?.ends_with("because another Fairlead does its work"));
+    }
+    lab.wait_until("the second questions of the first one to end", ROUND + UNANSWERED + SLACK, async || {
+        let metrics = first.metrics().await?;
+        for controller in CONTROLLERS {
+            if questions(&metrics, controller, "unanswered") < 2.0 {
+                return Err(format!("{controller}: {}", readiness(&first, controller).await?).into());
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    until_aside(&lab, &first, &[], Duration::ZERO).await?;
+    let answered: f64 = {
+        let metrics = first.metrics().await?;
+        CONTROLLERS.iter().map(|controller| questions(&metrics, controller, "answered")).sum()
+    };
+    assert_eq!(answered, 0.0);
+    Ok(())
 }
