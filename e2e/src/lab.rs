@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::api_server::{ApiServer, Endpoint};
 use crate::audit::{self, AuditedWrite};
 use crate::binaries;
-use crate::body::Body;
+use crate::body::{self, Body};
 use crate::builder::{LabBuilder, blocking};
 use crate::command;
 use crate::control_plane::{AUDIT, ControlPlane, subfolder};
@@ -30,7 +30,7 @@ use crate::etcd;
 use crate::faults::Faults;
 use crate::host::Host;
 use crate::kubeconfig::{Identity, Writer};
-use crate::manager::ManagerBuilder;
+use crate::manager::{ManagerBuilder, further_host};
 use crate::metrics::{Metrics, Writes};
 use crate::network;
 use crate::node::{self, Node, parse};
@@ -332,6 +332,17 @@ impl Lab {
     /// A `fairlead manager` to be.
     pub fn manager(&self) -> ManagerBuilder {
         ManagerBuilder::new(self.shared.clone())
+    }
+
+    /// A machine outside of the cluster with an HTTP server on a port, which answers with the machine's name. It stays
+    /// until the end of the lab.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the lab's addresses are used up.
+    pub async fn outside_server(&self, name: &str, port: u16) -> Result<Host> {
+        let host = further_host(&self.shared, name).await?;
+        body::listen(&self.shared.site, &host, name, port)?;
+        Ok(host)
     }
 
     /// One more kube-controller-manager, on a host of its own like a manager's, that runs only `controllers` (in the

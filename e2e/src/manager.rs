@@ -122,24 +122,34 @@ impl ManagerBuilder {
 
 /// A host of its own for one more process that writes slices, and the host's name.
 pub(crate) async fn manager_host(shared: &Arc<Shared>) -> Result<(String, Host)> {
-    let number = shared.managers.fetch_add(1, Ordering::Relaxed);
-    if number >= MOST {
-        return Err(Error::Invalid(format!(
-            "the lab has had {MOST} managers, and its addresses are used up"
-        )));
-    }
+    let number = next_number(shared)?;
     let name = format!("manager-{number}");
-    let host = {
-        let (shared, name) = (shared.clone(), name.clone());
-        blocking(move || {
-            let (ipv4, ipv6) = network::segment(network::manager_number(number));
-            let host = shared.site.host(&name, ipv4, ipv6)?;
-            network::plug(&shared.switch, &[(&host, Vec::new())])?;
-            Ok(host)
-        })
-        .await?
-    };
+    let host = host(shared, number, &name).await?;
     Ok((name, host))
+}
+
+/// A host on the switch that is none of the lab's own, such as a machine outside of the cluster.
+pub(crate) async fn further_host(shared: &Arc<Shared>, name: &str) -> Result<Host> {
+    host(shared, next_number(shared)?, name).await
+}
+
+fn next_number(shared: &Shared) -> Result<u8> {
+    let number = shared.managers.fetch_add(1, Ordering::Relaxed);
+    if number < MOST {
+        return Ok(number);
+    }
+    Err(Error::Invalid(format!("the lab has had {MOST} managers, and its addresses are used up")))
+}
+
+async fn host(shared: &Arc<Shared>, number: u8, name: &str) -> Result<Host> {
+    let (shared, name) = (shared.clone(), name.to_owned());
+    blocking(move || {
+        let (ipv4, ipv6) = network::segment(network::manager_number(number));
+        let host = shared.site.host(&name, ipv4, ipv6)?;
+        network::plug(&shared.switch, &[(&host, Vec::new())])?;
+        Ok(host)
+    })
+    .await
 }
 
 /// A `fairlead manager` in the lab. Dropping this handle leaves it running until the lab ends.

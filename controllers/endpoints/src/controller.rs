@@ -144,7 +144,13 @@ impl Controller {
         let keys = move || services.list().iter().map(|service| service.key().clone()).collect();
         let check = |key| self.recheck(key);
         let recheck = recheck::run(self.settings.recheck_period, keys, check, stop.clone());
-        tokio::join!(work, recheck, stop.run_until_cancelled(self.rivalry.keep_count()));
+        let beside = async {
+            tokio::join!(
+                self.rivalry.keep_count(),
+                self.writer.permit().whenever_granted(|| self.queue.unpark())
+            )
+        };
+        tokio::join!(work, recheck, stop.run_until_cancelled(beside));
     }
 
     fn affected(&self, service: &ObjectKey, cause: Cause<'_>) {
@@ -236,6 +242,10 @@ impl Controller {
             Facts { service, pods: &pods, current: current.as_ref(), pods_changed: dirty.pods_changed };
         let plan = plan(&facts, &memory);
         tracing::debug!(service = %key, ?dirty, writes = plan.action.is_some(), "planned");
+        if plan.action.is_some() && !self.writer.may_write() {
+            // Planned anew when it may be written, by what is then known.
+            return (Outcome::Park(dirty), memory);
+        }
         let revert = self.foresee_revert(key, &dirty, plan.action.as_ref(), &memory).await;
         let Some(action) = plan.action else {
             self.metrics.planned(Planned::Unchanged);
@@ -265,7 +275,7 @@ impl Controller {
                 }
                 // What was to be put right is looked at with everything else.
                 dirty.merge(Dirty::recheck());
-                (Outcome::Retry(dirty, failure.pause()), memory)
+                (failure.again(dirty), memory)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The list in `../README.md` names tests that exist.
+//! The lists of the controllers' tests (`controllers/*/tests/README.md`) name tests that exist, and all that are pins.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,27 +27,32 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
 }
 
 /// What is between backticks and looks like a test.
-fn named(readme: &str) -> BTreeSet<String> {
+fn names_in(list: &str) -> BTreeSet<String> {
     let is_name = |text: &&str| {
         text.contains('_')
             && text.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_')
     };
-    readme.split('`').skip(1).step_by(2).filter(is_name).map(str::to_owned).collect()
+    list.split('`').skip(1).step_by(2).filter(is_name).map(str::to_owned).collect()
 }
 
 #[test]
-fn every_test_that_the_list_names_exists_and_every_pin_is_in_the_list() {
+fn every_test_that_a_list_names_exists_and_every_pin_is_in_a_list() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut tests = BTreeSet::new();
     for folder in ["controllers", "e2e"] {
         functions(&root.join(folder), &mut tests);
     }
-    let readme = fs::read_to_string(root.join("controllers/endpointslice/tests/README.md")).unwrap();
-    let named = named(&readme);
+    let mut named = BTreeSet::new();
+    for controller in fs::read_dir(root.join("controllers")).unwrap() {
+        let list = controller.unwrap().path().join("tests/README.md");
+        if list.exists() {
+            named.extend(names_in(&fs::read_to_string(list).unwrap()));
+        }
+    }
     let missing: Vec<_> = named.difference(&tests).collect();
-    assert!(missing.is_empty(), "the list names tests that do not exist: {missing:?}");
+    assert!(missing.is_empty(), "the lists name tests that do not exist: {missing:?}");
     let pins = tests.iter().filter(|test| test.starts_with("issue_") || test.starts_with("gap_"));
     let unlisted: Vec<_> = pins.filter(|test| !named.contains(*test)).collect();
-    assert!(unlisted.is_empty(), "tests that are not in the list: {unlisted:?}");
+    assert!(unlisted.is_empty(), "tests that are in no list: {unlisted:?}");
     assert!(named.len() > 20, "{named:?}");
 }
