@@ -19,11 +19,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, Endpoint};
+use crate::audit::{self, AuditedWrite};
 use crate::binaries;
 use crate::body::{self, Body};
 use crate::builder::{LabBuilder, blocking};
 use crate::command;
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{AUDIT, ControlPlane, subfolder};
 use crate::error::{Context, Error, Result};
 use crate::etcd;
 use crate::faults::Faults;
@@ -390,6 +391,16 @@ impl Lab {
             writes.add(&server.writes().await?);
         }
         Ok(writes)
+    }
+
+    /// All writes that the API servers were asked for so far and have answered, by time. For a lab with
+    /// [`LabBuilder::audit`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when there is no log.
+    pub fn audited_writes(&self) -> Result<Vec<AuditedWrite>> {
+        let servers = self.api_servers().len().try_into().unwrap_or(u8::MAX);
+        audit::read(&subfolder(&self.shared.site, AUDIT), servers)
     }
 
     /// [`crate::wait_until`] that also ends, with the end of its log, when a process of the lab dies meanwhile.

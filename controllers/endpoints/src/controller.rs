@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_discovery::pod_change_time;
+use fairlead_machinery::canary::Canaries;
 use fairlead_machinery::complaints::Complaints;
 use fairlead_machinery::events::Recorder;
 use fairlead_machinery::informer::{Change, Informer, Store};
@@ -42,8 +43,10 @@ pub const COMPONENT: &str = "endpoint-controller";
 const QUEUE: &str = "endpoint";
 
 /// Settings, already validated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
+    /// Services that are none of this controller's business.
+    pub canaries: Canaries,
     /// `--concurrent-endpoint-syncs`: Services planned and written at a time.
     pub workers: usize,
     /// `--endpoint-updates-batch-period`: how long changes of Pods are collected. Zero: not at all.
@@ -141,7 +144,13 @@ impl Controller {
         let keys = move || services.list().iter().map(|service| service.key().clone()).collect();
         let check = |key| self.recheck(key);
         let recheck = recheck::run(self.settings.recheck_period, keys, check, stop.clone());
-        tokio::join!(work, recheck, stop.run_until_cancelled(self.rivalry.keep_count()));
+        let beside = async {
+            tokio::join!(
+                self.rivalry.keep_count(),
+                self.writer.permit().whenever_granted(|| self.queue.unpark())
+            )
+        };
+        tokio::join!(work, recheck, stop.run_until_cancelled(beside));
     }
 
     fn affected(&self, service: &ObjectKey, cause: Cause<'_>) {
@@ -195,6 +204,9 @@ impl Controller {
     }
 
     async fn sync(&self, key: &ObjectKey, mut dirty: Dirty) -> Outcome<Dirty> {
+        if self.settings.canaries.has(key) {
+            return Outcome::Done;
+        }
         // The watch may have told of our own writes before their answers were here.
         dirty.seen.retain(|seen| !self.acknowledge(key, seen));
         if dirty.is_empty() {
@@ -230,6 +242,10 @@ impl Controller {
             Facts { service, pods: &pods, current: current.as_ref(), pods_changed: dirty.pods_changed };
         let plan = plan(&facts, &memory);
         tracing::debug!(service = %key, ?dirty, writes = plan.action.is_some(), "planned");
+        if plan.action.is_some() && !self.writer.may_write() {
+            // Planned anew when it may be written, by what is then known.
+            return (Outcome::Park(dirty), memory);
+        }
         let revert = self.foresee_revert(key, &dirty, plan.action.as_ref(), &memory).await;
         let Some(action) = plan.action else {
             self.metrics.planned(Planned::Unchanged);
@@ -259,7 +275,7 @@ impl Controller {
                 }
                 // What was to be put right is looked at with everything else.
                 dirty.merge(Dirty::recheck());
-                (Outcome::Retry(dirty, failure.pause()), memory)
+                (failure.again(dirty), memory)
             }
         }
     }

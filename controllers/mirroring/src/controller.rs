@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairlead_machinery::canary::Canaries;
 use fairlead_machinery::complaints::Complaints;
 use fairlead_machinery::events::Recorder;
 use fairlead_machinery::informer::{Change, Informer, Store};
@@ -41,8 +42,10 @@ const QUEUE: &str = "endpoint_slice_mirroring";
 const RIVALRY: &str = "mirrored-endpointslices";
 
 /// Settings, already validated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
+    /// Services, with Endpoints of the same names, that are none of this controller's business.
+    pub canaries: Canaries,
     /// `--mirroring-concurrent-service-endpoint-syncs`: Endpoints planned and written at a time.
     pub workers: usize,
     /// `--mirroring-max-endpoints-per-subset`, at most 1000.
@@ -211,6 +214,9 @@ impl Controller {
     }
 
     async fn sync(&self, key: &ObjectKey, mut dirty: Dirty) -> Outcome<Dirty> {
+        if self.settings.canaries.has(key) {
+            return Outcome::Done;
+        }
         // The watch may have told of our own writes before their answers were here.
         if !dirty.retain_slices(|seen| !self.acknowledge(key, seen)) {
             self.rivalry.dismiss(key);

@@ -3,22 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairlead_machinery::worker::Outcome;
 use fairlead_machinery::write::{WriteError, WriteFailure};
 use fairlead_objects::{Endpoints, ObjectKey, Record};
 use tokio::time::Instant;
 
 use super::Controller;
 use crate::Action;
+use crate::dirty::Dirty;
 
 /// A write that failed.
 pub(super) struct Failure(pub(super) WriteError);
 
 impl Failure {
-    /// How long to wait before the next try: as long as the API server asked for.
-    pub(super) fn pause(&self) -> Duration {
+    /// What is to follow: another try, not before the time that the API server asked for; or, if nothing may be written
+    /// now, none before that changes.
+    pub(super) fn again(&self, dirty: Dirty) -> Outcome<Dirty> {
         match self.0.kind {
-            WriteFailure::Throttled(pause) => pause,
-            _ => Duration::ZERO,
+            WriteFailure::NotPermitted => Outcome::Park(dirty),
+            WriteFailure::Throttled(pause) => Outcome::Retry(dirty, pause),
+            _ => Outcome::Retry(dirty, Duration::ZERO),
         }
     }
 

@@ -16,9 +16,15 @@ impl Controller {
     /// The Service is not in the cache. If it was deleted, or had been before the start, its Endpoints go, too. Those that
     /// appear later are somebody's own.
     pub(super) async fn service_is_gone(&self, key: &ObjectKey, dirty: Dirty) -> Outcome<Dirty> {
-        if let Err(failure) = self.delete_remains(key, &dirty).await {
+        let outcome = match self.remains(key, &dirty).await {
+            Ok(Some(_)) if !self.writer.may_write() => return Outcome::Park(dirty),
+            Ok(Some(remains)) => self.delete_remains(key, &remains).await,
+            Ok(None) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = outcome {
             self.complain(key, &failure);
-            return Outcome::Retry(dirty, failure.pause());
+            return failure.again(dirty);
         }
         if self.services.get(key).is_none() {
             self.forget(key);
@@ -26,32 +32,30 @@ impl Controller {
         Outcome::Done
     }
 
-    async fn delete_remains(&self, key: &ObjectKey, dirty: &Dirty) -> Result<(), Failure> {
-        let remains = self.remains(key).await?;
+    /// The Endpoints object that the Service has left: also one that nobody has seen, because the answer was lost when it
+    /// was created.
+    async fn remains(&self, key: &ObjectKey, dirty: &Dirty) -> Result<Option<Arc<Endpoints>>, Failure> {
+        let may_exist = self.memories.lock().get(key).is_some_and(Memory::may_exist);
+        let current = match self.current(key) {
+            None if may_exist => self.read(key).await?.map(Arc::new),
+            known => known,
+        };
         let was_deleted = dirty.cause == Cause::Service;
-        let are_left = |it: &Arc<Endpoints>| was_deleted || (dirty.stray && is_without_service(it));
-        let Some(remains) = remains.filter(are_left) else { return Ok(()) };
+        Ok(current.filter(|it| was_deleted || (dirty.stray && is_without_service(it))))
+    }
+
+    async fn delete_remains(&self, key: &ObjectKey, remains: &Arc<Endpoints>) -> Result<(), Failure> {
         // The cache of Services may just be late, or have been filled by an API server that is.
         if self.read::<Service>(key).await?.is_some() {
             return Ok(());
         }
-        match self.delete(&remains, false).await {
+        match self.delete(remains, false).await {
             // Another object by now, which is somebody's own.
             Err(Failure(error)) if matches!(error.kind, WriteFailure::Conflict(_)) => {
                 self.own_writes.forget(key);
                 Ok(())
             }
             deleted => deleted,
-        }
-    }
-
-    /// The Endpoints object that the Service may have left: also one that nobody has seen, because the answer was lost
-    /// when it was created.
-    async fn remains(&self, key: &ObjectKey) -> Result<Option<Arc<Endpoints>>, Failure> {
-        let may_exist = self.memories.lock().get(key).is_some_and(Memory::may_exist);
-        match self.current(key) {
-            None if may_exist => Ok(self.read(key).await?.map(Arc::new)),
-            known => Ok(known),
         }
     }
 
@@ -76,10 +80,14 @@ impl Controller {
         // A memory means that this process planned the Service when it had a selector. What was found at the start may
         // serve somebody by now.
         let observed = self.memories.lock().get(key).is_some_and(Memory::had_endpoints);
-        if let Some(left) = leftover.take_if(|_| observed && self.settings.prune_leftovers) {
+        let prune = observed && self.settings.prune_leftovers;
+        if prune && leftover.is_some() && !self.writer.may_write() {
+            return Some(Outcome::Park(Dirty::service()));
+        }
+        if let Some(left) = leftover.take_if(|_| prune) {
             if let Err(failure) = self.delete(&left.endpoints, true).await {
                 self.complain(key, &failure);
-                return Some(Outcome::Retry(Dirty::service(), failure.pause()));
+                return Some(failure.again(Dirty::service()));
             }
             let message = "Deleted the Endpoints that the Service left behind when it lost its selector or became an \
                            ExternalName (--prune-leftovers)";

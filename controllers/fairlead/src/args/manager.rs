@@ -11,6 +11,7 @@ use super::Environment;
 use super::controllers::Controllers;
 use super::endpoints::{EndpointsConfig, EndpointsFlags};
 use super::endpointslice::{EndpointSliceConfig, EndpointSliceFlags};
+use super::leader_election::{LeaderElection, LeaderElectionFlags};
 use super::mirroring::{MirroringConfig, MirroringFlags};
 use super::values::{
     NO_TIME, Problems, boolean, duration, float32, int32, namespace, server, socket_address,
@@ -43,18 +44,8 @@ pub(super) struct ManagerFlags {
     #[arg(long, value_name = "float32", default_value = "0", help_heading = GENERIC)]
     kube_api_qps: String,
 
-    /// Start a leader election client and gain leadership before executing the main loop. Not part of this build:
-    /// it has to be given as --leader-elect=false, and only one process may run.
-    #[arg(
-        long,
-        value_name = "bool",
-        default_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        help_heading = GENERIC,
-    )]
-    leader_elect: String,
+    #[command(flatten)]
+    leader_election: LeaderElectionFlags,
 
     /// Accepted and without effect. Differs from kube-controller-manager: objects are checked again every
     /// --recheck-period, not at a random time between this period and twice as much.
@@ -98,6 +89,20 @@ pub(super) struct ManagerFlags {
     #[arg(long, value_name = "duration", default_value = "10m0s", help_heading = FAIRLEAD)]
     recheck_period: String,
 
+    /// Asks whether kube-controller-manager, or another Fairlead, runs a controller that is enabled here: before the first
+    /// write if kube-controller-manager has a Lease that is alive, and every 30s. While somebody does, that controller
+    /// stands aside and writes nothing.
+    #[arg(
+        long,
+        value_name = "bool",
+        default_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = FAIRLEAD,
+    )]
+    rival_check: String,
+
     /// Sets the log format. Permitted formats: "json", "text".
     #[arg(long, value_name = "string", default_value = "text", help_heading = LOGS)]
     logging_format: String,
@@ -134,6 +139,8 @@ pub(crate) struct ManagerConfig {
     pub(crate) api_limit: Option<ApiLimit>,
     /// `--controllers`
     pub(crate) controllers: Controllers,
+    /// The flags of leader election; `None`: there is none.
+    pub(crate) leader_election: Option<LeaderElection>,
     /// The flags of the Endpoints controller.
     pub(crate) endpoints: EndpointsConfig,
     /// The flags of the EndpointSlice controller.
@@ -144,6 +151,8 @@ pub(crate) struct ManagerConfig {
     pub(crate) prune_leftovers: bool,
     /// `--recheck-period`, at least a second.
     pub(crate) recheck_period: Duration,
+    /// `--rival-check`
+    pub(crate) rival_check: bool,
     /// `--namespace`: a valid name.
     pub(crate) namespace: String,
     /// `--admin-bind-address`
@@ -171,13 +180,7 @@ impl ManagerFlags {
         );
         let burst = problems.take("kube-api-burst", int32(&self.kube_api_burst, &(0..=i32::MAX)));
         let qps = problems.take("kube-api-qps", float32(&self.kube_api_qps));
-        if let Some(true) = problems.take("leader-elect", boolean(&self.leader_elect)) {
-            problems.add(
-                "--leader-elect must be false, but is true (the default, as in kube-controller-manager): leader \
-                 election is not part of this build; run a single process and pass --leader-elect=false"
-                    .to_owned(),
-            );
-        }
+        let leader_election = self.leader_election.check(&mut problems);
         let resync = problems.take("min-resync-period", duration(&self.min_resync_period, NO_TIME));
         let endpoints = self.endpoints.check(&mut problems);
         let endpointslice = self.endpointslice.check(&mut problems);
@@ -188,6 +191,7 @@ impl ManagerFlags {
         let namespace = problems.take("namespace", namespace(self.namespace_or_default(environment)));
         let recheck_period =
             problems.take("recheck-period", duration(&self.recheck_period, (Duration::from_secs(1), "1s")));
+        let rival_check = problems.take("rival-check", boolean(&self.rival_check));
         let format = problems.take("logging-format", Format::parse(&self.logging_format));
         let verbosity = problems.take("v", int32(&self.verbosity, &(0..=10)));
         let master = match self.master.as_str() {
@@ -215,6 +219,7 @@ impl ManagerFlags {
             Some(admin_bind_address),
             Some(namespace),
             Some(recheck_period),
+            Some(rival_check),
             Some(master),
             Some(logging),
             true,
@@ -230,6 +235,7 @@ impl ManagerFlags {
             admin_bind_address,
             namespace,
             recheck_period,
+            rival_check,
             master,
             logging,
             problems.is_empty(),
@@ -243,11 +249,13 @@ impl ManagerFlags {
             api_limit: (qps > 0.0)
                 .then(|| ApiLimit { qps, burst: if burst == 0 { BURST } else { burst.cast_unsigned() } }),
             controllers,
+            leader_election,
             endpoints,
             endpointslice,
             mirroring,
             prune_leftovers,
             recheck_period,
+            rival_check,
             namespace,
             admin_bind_address,
             notices: self.notices(qps, burst),

@@ -17,6 +17,8 @@ const HASTE: Duration = Duration::from_millis(500);
 pub enum Input {
     /// Time passed.
     Tick,
+    /// This process could do the work: from now on it may take the Lease. Until then it only follows it.
+    Ready,
     /// A watch told of the Lease. `None`: it was deleted.
     Told(Option<Seen>),
     /// The watch broke: until it tells of the Lease again, it has to be read.
@@ -87,6 +89,8 @@ pub struct Elector {
     newest: Option<u64>,
     /// Until then the Lease is still another process's, though it was deleted: the holder does not know that yet.
     reserved_until: Duration,
+    /// May this process lead?
+    ready: bool,
     /// Does a watch tell of changes?
     watching: bool,
     /// Requests in a row that were refused as [`Input::Conflict`].
@@ -121,6 +125,7 @@ impl Elector {
             known: None,
             newest: None,
             reserved_until: Duration::ZERO,
+            ready: false,
             watching: false,
             conflicts: 0,
             asked: false,
@@ -128,6 +133,34 @@ impl Elector {
             read_at: Duration::ZERO,
             spread: 1.0 + spread.clamp(0.0, 1.0) * (JITTER - 1.0),
         }
+    }
+
+    /// `namespace/name` of the Lease.
+    pub(super) fn lease(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Has the Lease, or that there is none, been seen, and may it still be so?
+    pub(super) fn knows(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// The UID of the Lease; empty if that is not known.
+    pub(super) fn uid(&self) -> String {
+        let lease = self.known.as_ref().and_then(|known| known.lease.as_ref());
+        lease.and_then(|lease| lease.0.metadata.uid.clone()).unwrap_or_default()
     }
 
     /// Who holds the Lease, as far as is known.
@@ -154,6 +187,7 @@ impl Elector {
         }
         match input {
             Input::Tick => {}
+            Input::Ready => self.ready = true,
             Input::Told(lease) => {
                 self.watching = true;
                 let is_late = lease.as_ref().and_then(Seen::number) < self.newest;
@@ -206,15 +240,14 @@ impl Elector {
         if self.known.as_ref().is_some_and(|known| known.lease == lease) {
             return;
         }
-        match &lease {
-            Some(lease) => self.newest = lease.number(),
-            None => {
-                let held = self.known.as_ref().and_then(|known| {
-                    let lease = known.lease.as_ref()?;
-                    Some(self.free_at(lease, known.since))
-                });
-                self.reserved_until = held.unwrap_or(self.reserved_until);
-            }
+        if let Some(lease) = &lease {
+            self.newest = lease.number();
+        } else {
+            let held = self.known.as_ref().and_then(|known| {
+                let lease = known.lease.as_ref()?;
+                Some(self.free_at(lease, known.since))
+            });
+            self.reserved_until = held.unwrap_or(self.reserved_until);
         }
         // A leader waits for its round, unless there is nothing left to renew; others must not wait at all.
         let waits = matches!(self.role, Role::Leader { .. }) && lease.is_some();
@@ -251,7 +284,7 @@ impl Elector {
             return None;
         }
         let Some(known) = &self.known else { return Some(Request::Read) };
-        if now < self.may_write_at(known) {
+        if !self.ready || now < self.may_write_at(known) {
             return (!self.watching && now >= self.read_at).then_some(Request::Read);
         }
         let duration = self.timing.lease_duration;
@@ -299,6 +332,13 @@ impl Elector {
         };
         let attempt = match &self.known {
             _ if self.asked || self.role == Role::Ended => far,
+            Some(_) if !self.ready => {
+                if self.watching {
+                    far
+                } else {
+                    self.read_at.max(self.not_before)
+                }
+            }
             Some(known) if self.watching => self.may_write_at(known).max(self.not_before),
             Some(known) => self.may_write_at(known).min(self.read_at).max(self.not_before),
             None => self.not_before,

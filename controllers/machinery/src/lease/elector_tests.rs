@@ -32,7 +32,9 @@ struct Run(Elector);
 
 impl Run {
     fn new() -> Self {
-        Self(elector())
+        let mut elector = elector();
+        assert_eq!(elector.step(Duration::ZERO, WALL, Input::Ready).request, Some(Request::Read));
+        Self(elector)
     }
 
     fn at(&mut self, at: f64, input: Input) -> Step {
@@ -42,7 +44,6 @@ impl Run {
     /// One that has led since second 0, at version 10, with a watch.
     fn leader() -> Self {
         let mut run = Self::new();
-        assert_eq!(run.at(0.0, Input::Tick).request, Some(Request::Read));
         let step = run.at(0.0, Input::Read(None));
         assert!(matches!(step.request, Some(Request::Create(_))), "{step:?}");
         let step = run.at(0.1, Input::Written { sent: Duration::ZERO, seen: held("me", 15, 10) });
@@ -54,7 +55,6 @@ impl Run {
     /// One that follows another since second 0, at version 10, with a watch.
     fn follower() -> Self {
         let mut run = Self::new();
-        assert_eq!(run.at(0.0, Input::Tick).request, Some(Request::Read));
         run.at(0.0, Input::Read(Some(held("other", 15, 10))));
         run.at(0.0, Input::Told(Some(held("other", 15, 10))));
         run
@@ -204,4 +204,17 @@ fn a_release_frees_the_lease_and_keeps_the_count() {
     );
     assert_eq!(lease.metadata.resource_version.as_deref(), Some("10"));
     assert!(Run::follower().0.release(WALL).is_none());
+}
+
+#[test]
+fn who_is_not_ready_follows_the_lease_and_does_not_take_it() {
+    let mut run = Run(elector());
+    assert_eq!(run.at(0.0, Input::Tick).request, Some(Request::Read));
+    let step = run.at(0.0, Input::Read(Some(held("other", 15, 10))));
+    assert_eq!((step.request, step.wake), (None, seconds(2.0)));
+    assert_eq!(run.at(2.0, Input::Tick).request, Some(Request::Read));
+    run.at(2.1, Input::Read(None));
+    run.at(2.1, Input::Told(None));
+    assert_eq!(run.at(30.0, Input::Tick).request, None);
+    assert!(matches!(run.at(31.0, Input::Ready).request, Some(Request::Create(_))));
 }

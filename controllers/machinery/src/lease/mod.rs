@@ -15,11 +15,20 @@ mod elector;
 #[cfg(test)]
 mod elector_tests;
 mod record;
+mod report;
+mod requests;
+mod shell;
+#[cfg(test)]
+mod shell_tests;
 #[cfg(test)]
 mod simulation;
+mod timer;
+mod watch;
 
 pub use elector::{Elector, Input, Request, Role, Step};
 pub use record::{Record, Seen};
+pub use report::{LeaseMetrics, Reporter};
+pub use shell::{Candidate, Election, End};
 
 use std::time::Duration;
 

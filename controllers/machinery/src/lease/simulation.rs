@@ -66,6 +66,13 @@ struct Simulation {
     terms: u64,
 }
 
+fn elector(identity: &str, spread: f64) -> Elector {
+    let mut elector = Elector::new("n", "l", identity, Timing::default(), spread);
+    elector.step(Duration::ZERO, wall(), Input::Ready);
+    elector.step(Duration::ZERO, wall(), Input::Failed);
+    elector
+}
+
 fn wall() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
@@ -75,7 +82,7 @@ impl Simulation {
         let mut rng = fastrand::Rng::with_seed(world.seed);
         let processes = (0..world.electors)
             .map(|n| Process {
-                elector: Elector::new("n", "l", &format!("process-{n}"), Timing::default(), rng.f64()),
+                elector: elector(&format!("process-{n}"), rng.f64()),
                 rate: 1000 - 10 * SKEW + rng.u64(0..=20 * SKEW),
                 suspended_until: 0,
                 role: Role::Follower,
@@ -186,7 +193,7 @@ impl Simulation {
             // The process exits and another one is started in its place.
             let name = format!("process-{n}-{}", self.now);
             let spread = self.rng.f64();
-            self.processes[n].elector = Elector::new("n", "l", &name, Timing::default(), spread);
+            self.processes[n].elector = elector(&name, spread);
             self.processes[n].role = Role::Follower;
             self.processes[n].tick = self.now + 1;
             self.after(1, Event::Tick(n));
@@ -202,7 +209,9 @@ impl Simulation {
                 self.after(way, Event::Arrives(n, number));
             }
         }
-        let wait = step.wake.saturating_sub(clock).as_millis() as u64 * 1000 / self.processes[n].rate + 1;
+        let local =
+            u64::try_from(step.wake.saturating_sub(clock).as_millis()).expect("simulations are short");
+        let wait = local * 1000 / self.processes[n].rate + 1;
         self.processes[n].tick = self.now + wait;
         self.after(wait, Event::Tick(n));
         if self.trouble() && self.rng.u64(0..100) < self.world.suspend {
