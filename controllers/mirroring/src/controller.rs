@@ -162,9 +162,9 @@ impl Controller {
     fn service_changed(&self, change: &Change<Service>) {
         let has_selector = |service: &Option<Arc<Service>>| service.as_ref().map(|it| it.selector.is_some());
         let (old, new) = (has_selector(&change.old), has_selector(&change.new));
-        if old != new && [old, new].contains(&Some(false)) {
-            let key = change.new.as_ref().or(change.old.as_ref()).map(|service| service.key.clone());
-            key.into_iter().for_each(|key| self.queue.add(key, Dirty::called_for()));
+        let matters = old != new && [old, new].contains(&Some(false));
+        if let Some(service) = change.new.as_ref().or(change.old.as_ref()).filter(|_| matters) {
+            self.queue.add(service.key.clone(), Dirty::called_for());
         }
     }
 

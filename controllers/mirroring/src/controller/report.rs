@@ -3,7 +3,6 @@
 use fairlead_machinery::events::{EventType, ObjectReference};
 use fairlead_machinery::write::WriteFailure;
 use fairlead_objects::{Endpoints, ObjectKey, Record};
-use tokio::time::Instant;
 
 use super::Controller;
 use super::apply::{Errors, Failure};
@@ -51,10 +50,7 @@ impl Controller {
                     }
                 }
             }
-            match self.complaints.tell(error.kind.cause(), Instant::now()) {
-                Some(more) => tracing::warn!(endpoints = %key, %error, more, "trying again"),
-                None => tracing::debug!(endpoints = %key, %error, "trying again"),
-            }
+            self.complaints.trying_again(key, error);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_fake_api::FakeApi;
+use fairlead_machinery::canary::Canaries;
 use fairlead_machinery::events::{self, EventMetrics};
 use fairlead_machinery::informer::{Informer, Store};
 use fairlead_machinery::metrics::{Informers, Workqueues};
@@ -44,6 +45,7 @@ impl Process {
         let (recorder, events) = events::channel(client.clone(), COMPONENT, told, permit.clone());
         let controller = Controller::new(
             Settings {
+                canaries: Canaries::of("fairlead-system"),
                 workers: 2,
                 max_endpoints_per_subset: MAX,
                 batch_period: Duration::ZERO,
