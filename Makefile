@@ -35,13 +35,32 @@ test: tools ## Run all tests, and say how long each part took
 test-oldest: tools ## Run the end-to-end tests on the oldest supported Kubernetes
 	@FAIRLEAD_KUBERNETES_VERSION=$(OLDEST_KUBERNETES) hack/test end-to-end
 
-MINUTES ?= 10
-
 .PHONY: weather
+weather: MINUTES ?= 10
 weather: tools ## Run the release build in the worst weather, MINUTES=10, and say what it cost
 	cargo build --release --workspace --bin fairlead
 	FAIRLEAD_BINARY=$$(hack/target-directory)/release/fairlead MINUTES=$(MINUTES) \
 	  cargo test --workspace --test convergence_real worst_weather -- --ignored --nocapture
+
+SEEDS ?= 200
+MODE ?= both
+
+.PHONY: differential
+differential: tools ## Compare with kube-controller-manager, operation by operation: SEEDS=200, SEED=n, MODE=settle|burst|both
+	FAIRLEAD_SEEDS=$(SEEDS) FAIRLEAD_MODE=$(MODE) $(if $(SEED),FAIRLEAD_SEED=$(SEED)) \
+	  cargo test --workspace --test differential fairlead_and -- --nocapture
+
+.PHONY: soak
+soak: MINUTES ?= 60
+soak: SERVICES ?= 100000
+soak: tools ## Create and delete SERVICES=100000 in MINUTES=60 and look at memory
+	cargo build --release --workspace --bin fairlead
+	FAIRLEAD_BINARY=$$(hack/target-directory)/release/fairlead MINUTES=$(MINUTES) SERVICES=$(SERVICES) \
+	  cargo test --workspace --test soak -- --ignored --nocapture
+
+.PHONY: drill-rivals
+drill-rivals: tools ## Run beside kube-controller-manager for MINUTES=10 under churn, and take over from it
+	MINUTES=$(MINUTES) cargo test --workspace --test standing_aside drill -- --ignored --nocapture
 
 .PHONY: bench
 bench: bench-memory bench-planning bench-compare ## Run all benchmarks

@@ -32,7 +32,12 @@ impl Body {
         let host = site.host(&format!("pod-{}.{}", pod.0, pod.1), ipv4, ipv6)?;
         let mut body = Self { host, number, servers: Vec::new() };
         let outcome = network::plug_pod(node.host(), node.index(), &format!("pod{number}"), &body.host)
-            .and_then(|()| ports.into_iter().try_for_each(|port| body.listen(site, &pod.1, port)));
+            .and_then(|()| {
+                for port in ports {
+                    body.servers.push(listen(site, &body.host, &pod.1, port)?);
+                }
+                Ok(())
+            });
         match outcome {
             Ok(()) => Ok(body),
             Err(error) => {
@@ -57,15 +62,14 @@ impl Body {
         self.servers.iter().for_each(AbortHandle::abort);
         site.remove_host(&self.host);
     }
+}
 
-    /// Listens in the Pod's namespace; the task runs in the lab's own runtime.
-    fn listen(&mut self, site: &Site, pod: &str, port: u16) -> Result<()> {
-        let what = || format!("listening on port {port} of the Pod {pod}");
-        // One socket for both families.
-        let address = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
-        let listener = self.host.run(|| std::net::TcpListener::bind(address))?.context(what)?;
-        let server = site.serve(listener, |listener| http::serve_pod(pod.into(), listener)).context(what)?;
-        self.servers.push(server.ok_or_else(|| Error::Invalid(format!("{}: the lab has ended", what())))?);
-        Ok(())
-    }
+/// Listens on a host and answers with this name; the task runs in the lab's own runtime.
+pub(crate) fn listen(site: &Site, host: &Host, name: &str, port: u16) -> Result<AbortHandle> {
+    let what = || format!("listening on port {port} of {name}");
+    // One socket for both families.
+    let address = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+    let listener = host.run(|| std::net::TcpListener::bind(address))?.context(what)?;
+    let server = site.serve(listener, |listener| http::serve_pod(name.into(), listener)).context(what)?;
+    server.ok_or_else(|| Error::Invalid(format!("{}: the lab has ended", what())))
 }

@@ -40,6 +40,7 @@ pub struct LabBuilder {
 pub(crate) struct Options {
     pub(crate) nodes: u8,
     pub(crate) api_servers: u8,
+    pub(crate) audit: bool,
     pub(crate) zones: Vec<String>,
     pub(crate) families: Families,
     pub(crate) proxy: ProxyMode,
@@ -55,6 +56,7 @@ impl Default for Options {
         Self {
             nodes: 3,
             api_servers: 1,
+            audit: false,
             zones: own(&["zone-a", "zone-b", "zone-c"]),
             families: Families::Dual,
             proxy: ProxyMode::default(),
@@ -85,6 +87,12 @@ impl LabBuilder {
     /// told otherwise: see [`Lab::api_servers`].
     pub fn api_servers(mut self, count: u8) -> Self {
         self.options.api_servers = count;
+        self
+    }
+
+    /// Has the API servers log all writes, for [`Lab::audited_writes`].
+    pub fn audit(mut self) -> Self {
+        self.options.audit = true;
         self
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api_server::ApiServer;
+use crate::audit;
 use crate::binaries;
 use crate::builder::Options;
 use crate::error::{Context, Result};
@@ -21,6 +22,8 @@ pub(crate) const API_PORT: u16 = 6443;
 pub(crate) const ETCD_PORT: u16 = 2379;
 /// Longer than any of them takes on a machine that is busy with builds.
 pub(crate) const START_LIMIT: Duration = Duration::from_mins(2);
+/// Folder of the audit logs.
+pub(crate) const AUDIT: &str = "audit";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// The processes of the control plane.
@@ -91,6 +94,9 @@ impl Start<'_> {
             args.push("--endpoint-reconciler-type=none".to_owned());
             format!("kube-apiserver-{}", index + 1)
         };
+        if self.options.audit {
+            args.extend(audit::flags(&subfolder(self.site, AUDIT), index)?);
+        }
         args.extend(self.options.api_server_flags.iter().cloned());
         self.process(&name, binary, args)
     }

@@ -19,17 +19,18 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, Endpoint};
+use crate::audit::{self, AuditedWrite};
 use crate::binaries;
-use crate::body::Body;
+use crate::body::{self, Body};
 use crate::builder::{LabBuilder, blocking};
 use crate::command;
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{AUDIT, ControlPlane, subfolder};
 use crate::error::{Context, Error, Result};
 use crate::etcd;
 use crate::faults::Faults;
 use crate::host::Host;
 use crate::kubeconfig::{Identity, Writer};
-use crate::manager::ManagerBuilder;
+use crate::manager::{ManagerBuilder, further_host};
 use crate::metrics::{Metrics, Writes};
 use crate::network;
 use crate::node::{self, Node, parse};
@@ -333,6 +334,17 @@ impl Lab {
         ManagerBuilder::new(self.shared.clone())
     }
 
+    /// A machine outside of the cluster with an HTTP server on a port, which answers with the machine's name. It stays
+    /// until the end of the lab.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the lab's addresses are used up.
+    pub async fn outside_server(&self, name: &str, port: u16) -> Result<Host> {
+        let host = further_host(&self.shared, name).await?;
+        body::listen(&self.shared.site, &host, name, port)?;
+        Ok(host)
+    }
+
     /// One more kube-controller-manager, on a host of its own like a manager's, that runs only `controllers` (in the
     /// syntax of `--controllers`) and each of them with the rights of its own ServiceAccount. It is started and not
     /// waited for.
@@ -379,6 +391,16 @@ impl Lab {
             writes.add(&server.writes().await?);
         }
         Ok(writes)
+    }
+
+    /// All writes that the API servers were asked for so far and have answered, by time. For a lab with
+    /// [`LabBuilder::audit`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when there is no log.
+    pub fn audited_writes(&self) -> Result<Vec<AuditedWrite>> {
+        let servers = self.api_servers().len().try_into().unwrap_or(u8::MAX);
+        audit::read(&subfolder(&self.shared.site, AUDIT), servers)
     }
 
     /// [`crate::wait_until`] that also ends, with the end of its log, when a process of the lab dies meanwhile.

@@ -23,6 +23,7 @@
 //! ```
 
 mod api_server;
+mod audit;
 mod binaries;
 mod body;
 mod builder;
@@ -51,6 +52,7 @@ mod wait;
 mod webhook;
 
 pub use api_server::{ApiServer, Endpoint};
+pub use audit::AuditedWrite;
 pub use builder::{LabBuilder, ProxyMode};
 pub use error::{Error, Result};
 pub use faults::{Fault, Faults, Requests, Verb, Weather};

@@ -37,6 +37,7 @@ pub struct ManagerBuilder {
     controllers: String,
     identity: Identity,
     endpoint: Option<Endpoint>,
+    leader_elect: bool,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -48,6 +49,7 @@ impl ManagerBuilder {
             controllers: "*".to_owned(),
             identity: Identity::service_account("fairlead-system", "fairlead-manager"),
             endpoint: None,
+            leader_elect: false,
             flags: Vec::new(),
             environment: Vec::new(),
         }
@@ -69,6 +71,20 @@ impl ManagerBuilder {
     pub fn through(mut self, endpoint: impl Into<Endpoint>) -> Self {
         self.endpoint = Some(endpoint.into());
         self
+    }
+
+    /// Whether it takes part in leader election; by default it does not. Its identity in the Lease begins with
+    /// [`Manager::name`].
+    pub fn leader_elect(mut self, elect: bool) -> Self {
+        self.leader_elect = elect;
+        self
+    }
+
+    /// The times of leader election: lease duration, renew deadline and retry period.
+    pub fn lease_times(self, duration: Duration, deadline: Duration, retry: Duration) -> Self {
+        self.flag(&format!("--leader-elect-lease-duration={}ms", duration.as_millis()))
+            .flag(&format!("--leader-elect-renew-deadline={}ms", deadline.as_millis()))
+            .flag(&format!("--leader-elect-retry-period={}ms", retry.as_millis()))
     }
 
     /// A further flag, such as `--max-endpoints-per-slice=2`.
@@ -111,35 +127,47 @@ impl ManagerBuilder {
             "manager".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--controllers={}", self.controllers),
-            "--leader-elect=false".to_owned(),
+            format!("--leader-elect={}", self.leader_elect),
             format!("--admin-bind-address=127.0.0.1:{ADMIN_PORT}"),
         ];
         args.extend(self.flags);
-        let process = start_in(&shared.site, &host, &name, binary, args, self.environment)?;
+        let mut environment = vec![("POD_NAME".to_owned(), name.clone())];
+        environment.extend(self.environment);
+        let process = start_in(&shared.site, &host, &name, binary, args, environment)?;
         Ok(Manager { host, process })
     }
 }
 
 /// A host of its own for one more process that writes slices, and the host's name.
 pub(crate) async fn manager_host(shared: &Arc<Shared>) -> Result<(String, Host)> {
-    let number = shared.managers.fetch_add(1, Ordering::Relaxed);
-    if number >= MOST {
-        return Err(Error::Invalid(format!(
-            "the lab has had {MOST} managers, and its addresses are used up"
-        )));
-    }
+    let number = next_number(shared)?;
     let name = format!("manager-{number}");
-    let host = {
-        let (shared, name) = (shared.clone(), name.clone());
-        blocking(move || {
-            let (ipv4, ipv6) = network::segment(network::manager_number(number));
-            let host = shared.site.host(&name, ipv4, ipv6)?;
-            network::plug(&shared.switch, &[(&host, Vec::new())])?;
-            Ok(host)
-        })
-        .await?
-    };
+    let host = host(shared, number, &name).await?;
     Ok((name, host))
+}
+
+/// A host on the switch that is none of the lab's own, such as a machine outside of the cluster.
+pub(crate) async fn further_host(shared: &Arc<Shared>, name: &str) -> Result<Host> {
+    host(shared, next_number(shared)?, name).await
+}
+
+fn next_number(shared: &Shared) -> Result<u8> {
+    let number = shared.managers.fetch_add(1, Ordering::Relaxed);
+    if number < MOST {
+        return Ok(number);
+    }
+    Err(Error::Invalid(format!("the lab has had {MOST} managers, and its addresses are used up")))
+}
+
+async fn host(shared: &Arc<Shared>, number: u8, name: &str) -> Result<Host> {
+    let (shared, name) = (shared.clone(), name.to_owned());
+    blocking(move || {
+        let (ipv4, ipv6) = network::segment(network::manager_number(number));
+        let host = shared.site.host(&name, ipv4, ipv6)?;
+        network::plug(&shared.switch, &[(&host, Vec::new())])?;
+        Ok(host)
+    })
+    .await
 }
 
 /// A `fairlead manager` in the lab. Dropping this handle leaves it running until the lab ends.
@@ -150,6 +178,13 @@ pub struct Manager {
 }
 
 impl Manager {
+    /// Its name, `manager-0` and so on. Each run of it has an identity that begins with it, in the Lease and in the audit
+    /// log, as in a Pod of that name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.process.name()
+    }
+
     /// Its host; `set_connected(false)` cuts it off from the API server.
     #[must_use]
     pub fn host(&self) -> &Host {

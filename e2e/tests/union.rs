@@ -27,6 +27,8 @@ const STEADY: usize = 12;
 /// Pods that come and go.
 const OTHERS: usize = 7;
 const ROUNDS: usize = 3;
+/// How long the API server hangs.
+const HANG: Duration = Duration::from_millis(1500);
 /// kube-controller-manager looks at slices a second late and tries again after a second, then two, and so on.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -161,6 +163,46 @@ impl World {
         Ok(Self::end(&watched))
     }
 
+    /// Pods are replaced one by one, as a Deployment does it.
+    async fn roll(&self) -> Result<Vec<String>> {
+        let watched = self.watch("rolled").await?;
+        let mut pods = self.others().await?;
+        for round in 0..ROUNDS {
+            for (number, old) in pods.iter_mut().enumerate() {
+                let new = self.pod(&format!("next-{round}-{number}")).await?;
+                std::mem::replace(old, new).remove().await?;
+            }
+            self.until(&watched, "the new Pods", STEADY + OTHERS, |_| true).await?;
+        }
+        for pod in pods {
+            pod.remove().await?;
+        }
+        self.until(&watched, "the steady Pods", STEADY, |_| true).await?;
+        Ok(Self::end(&watched))
+    }
+
+    /// The API server hangs, and then everything comes at once.
+    async fn hang(&self) -> Result<Vec<String>> {
+        let watched = self.watch("hung").await?;
+        for _ in 0..ROUNDS {
+            let pods = self.others().await?;
+            self.lab.api_server().freeze()?;
+            let thaw = async {
+                tokio::time::sleep(HANG).await;
+                self.lab.api_server().thaw()
+            };
+            let removed = async {
+                for pod in pods {
+                    pod.remove().await?;
+                }
+                Ok(())
+            };
+            tokio::try_join!(thaw, removed)?;
+            self.until(&watched, "the steady Pods", STEADY, |_| true).await?;
+        }
+        Ok(Self::end(&watched))
+    }
+
     async fn change_ports(&self) -> Result<Vec<String>> {
         let watched = self.watch("ported").await?;
         for port in [9090, 9091, 9092] {
@@ -231,6 +273,8 @@ impl World {
         let moments = vec![
             ("scale up and down", self.scale().await?),
             ("others flip", self.flip().await?),
+            ("rolling update", self.roll().await?),
+            ("the API server hangs", self.hang().await?),
             ("ports change", self.change_ports().await?),
             ("labels change", self.change_labels().await?),
             ("slices are deleted", self.delete_slices().await?),

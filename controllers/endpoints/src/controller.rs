@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_discovery::pod_change_time;
+use fairlead_machinery::canary::Canaries;
 use fairlead_machinery::complaints::Complaints;
 use fairlead_machinery::events::Recorder;
 use fairlead_machinery::informer::{Change, Informer, Store};
@@ -42,8 +43,10 @@ pub const COMPONENT: &str = "endpoint-controller";
 const QUEUE: &str = "endpoint";
 
 /// Settings, already validated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
+    /// Services that are none of this controller's business.
+    pub canaries: Canaries,
     /// `--concurrent-endpoint-syncs`: Services planned and written at a time.
     pub workers: usize,
     /// `--endpoint-updates-batch-period`: how long changes of Pods are collected. Zero: not at all.
@@ -201,6 +204,9 @@ impl Controller {
     }
 
     async fn sync(&self, key: &ObjectKey, mut dirty: Dirty) -> Outcome<Dirty> {
+        if self.settings.canaries.has(key) {
+            return Outcome::Done;
+        }
         // The watch may have told of our own writes before their answers were here.
         dirty.seen.retain(|seen| !self.acknowledge(key, seen));
         if dirty.is_empty() {

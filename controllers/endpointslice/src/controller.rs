@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_discovery::pod_change_time;
+use fairlead_machinery::canary::Canaries;
 use fairlead_machinery::complaints::Complaints;
 use fairlead_machinery::events::Recorder;
 use fairlead_machinery::informer::{Change, Informer, Store};
@@ -49,8 +50,10 @@ const QUEUE: &str = "endpoint_slice";
 const NODE_GONE_GRACE: Duration = Duration::from_mins(1);
 
 /// Settings, already validated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
+    /// Services that are none of this controller's business.
+    pub canaries: Canaries,
     /// `--concurrent-service-endpoint-syncs`: Services planned and written at a time.
     pub workers: usize,
     /// `--max-endpoints-per-slice`.
@@ -220,6 +223,9 @@ impl Controller {
     }
 
     async fn sync(&self, key: &ObjectKey, mut dirty: Dirty) -> Outcome<Dirty> {
+        if self.settings.canaries.has(key) {
+            return Outcome::Done;
+        }
         if let Extent::Parts(parts) = &mut dirty.extent {
             // The watch may have told of our own writes before their answers were here.
             parts.slices.retain(|seen| !self.acknowledge(key, seen));

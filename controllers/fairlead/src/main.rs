@@ -2,9 +2,12 @@
 
 mod args;
 mod controllers;
+mod identity;
 mod informers;
+mod leadership;
 mod logging;
 mod manager;
+mod rivals;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 //!
 //! | Path | Answer |
 //! |---|---|
-//! | `/livez`, `/healthz` | 200 while the process answers at all |
+//! | `/livez`, `/healthz` | 200 while the process answers and no check of life fails, such as that of a leader whose lease ran out |
 //! | `/readyz` | 200 while every [`Check`] is ok, else 500 and which are not; `?verbose` lists all |
 //! | `/metrics` | Prometheus text, only while the server is bound to a loopback address |
 //!

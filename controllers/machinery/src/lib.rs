@@ -7,6 +7,7 @@
 //! ```
 
 pub mod admin;
+pub mod canary;
 pub mod client;
 pub mod clock;
 pub mod complaints;

@@ -59,6 +59,17 @@ impl SliceIndex {
         services
     }
 
+    /// Has the Service any slices?
+    #[must_use]
+    pub fn has_slices(&self, service: &ObjectKey) -> bool {
+        self.slices.contains_key(service)
+    }
+
+    /// The Services that have slices, in no order.
+    pub fn services(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.slices.keys()
+    }
+
     /// The slices of a Service, in no order.
     #[must_use]
     pub fn slices_of(&self, service: &ObjectKey) -> Vec<Arc<Slice>> {
@@ -106,6 +117,9 @@ mod tests {
         assert_eq!(index.slices_of(&web).len(), 1);
         assert!(index.slice_of(&web, &"a".into()).is_some_and(|found| Arc::ptr_eq(&found, &first)));
         assert!(index.slice_of(&web, &"b".into()).is_none());
+        assert_eq!(index.services().collect::<Vec<_>>(), [&web]);
+        index.slice_changed(&Change { old: Some(first), new: None });
+        assert!(!index.has_slices(&web) && index.services().next().is_none());
     }
 
     #[test]

@@ -43,6 +43,8 @@ where
         let reconcile = reconcile.clone();
         workers.spawn(async move {
             while let Some((key, dirt)) = queue.get().await {
+                // Rounds that write nothing wait for nothing: thousands of them in a row would let a lease run out.
+                tokio::task::consume_budget().await;
                 match reconcile(key.clone(), dirt).await {
                     Outcome::Done => queue.done(&key),
                     Outcome::Retry(dirt, at_least) => queue.retry(&key, dirt, at_least),
@@ -71,5 +73,45 @@ fn pass_on_panic(ended: Result<(), tokio::task::JoinError>) {
         && let Ok(panic) = error.try_into_panic()
     {
         std::panic::resume_unwind(panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::metrics::Workqueues;
+
+    struct Nothing;
+
+    impl Dirt for Nothing {
+        fn merge(&mut self, _: Self) {}
+    }
+
+    /// As after a start, when thousands of objects are found to be right: all of the process is on one thread, and the
+    /// lease must be renewed meanwhile.
+    #[tokio::test]
+    async fn rounds_that_wait_for_nothing_leave_others_their_turn() {
+        const KEYS: u32 = 10_000;
+        let queue = Arc::new(Queue::new(Workqueues::new(&prometheus::Registry::new()).of("test")));
+        for key in 0..KEYS {
+            queue.add(key, Nothing);
+        }
+        let (stop, rounds) = (CancellationToken::new(), Arc::new(AtomicU32::new(0)));
+        let (counted, ended) = (Arc::clone(&rounds), stop.clone());
+        let work = tokio::spawn(run(2, queue, stop.clone(), move |_, _| {
+            if counted.fetch_add(1, Ordering::SeqCst) + 1 == KEYS {
+                ended.cancel();
+            }
+            std::future::ready(Outcome::Done)
+        }));
+        let mut turns = 0;
+        while !stop.is_cancelled() {
+            tokio::task::yield_now().await;
+            turns += 1;
+        }
+        work.await.unwrap();
+        assert!(turns > 10, "{turns} turns while {} rounds were made", rounds.load(Ordering::SeqCst));
     }
 }

@@ -213,6 +213,21 @@ impl Writer {
         decode(&answer, &what)
     }
 
+    /// Merges `body` into an object (RFC 7396): what it does not name stays. Returns what was stored.
+    ///
+    /// Without a resourceVersion in `body` this overwrites whatever others have made of the fields that it names.
+    pub async fn merge<T: DeserializeOwned>(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        body: &impl Serialize,
+    ) -> Result<T, WriteError> {
+        let what = || format!("patch {} {namespace}/{name}", resource.kind);
+        let answer = self.send(Method::PATCH, path(resource, namespace, name), body, &what).await?;
+        decode(&answer, &what)
+    }
+
     /// Deletes an object, if it is still the one with this UID; another one of its name is a conflict. One that is
     /// gone already is no error.
     pub async fn delete(
@@ -265,10 +280,12 @@ impl Writer {
         let failed = |kind| WriteError { what: what(), kind };
         let body = serde_json::to_vec(body)
             .map_err(|error| failed(WriteFailure::Refused(format!("it cannot be encoded: {error}"))))?;
+        let content_type =
+            if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::CONTENT_TYPE, content_type)
             .header(http::header::ACCEPT, "application/json")
             .body(Body::from(body))
             .map_err(|error| failed(WriteFailure::Refused(error.to_string())))?;

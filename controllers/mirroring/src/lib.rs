@@ -15,9 +15,12 @@
 
 mod action;
 mod body;
+pub mod controller;
 mod desired;
 mod differences;
+mod dirty;
 mod facts;
+mod metrics;
 mod plan;
 mod recycling;
 mod sequence;

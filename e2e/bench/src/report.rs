@@ -87,6 +87,11 @@ impl Report {
         Ok(())
     }
 
+    /// The last value of this measure and side.
+    pub(crate) fn newest(&self, measure: &str, side: &str) -> Option<f64> {
+        self.values(measure, side).last().copied()
+    }
+
     /// The median of this measure and side is to be at most this.
     pub(crate) fn want(&mut self, measure: &str, side: &str, at_most: f64) {
         self.goals.push(Goal { measure: measure.to_owned(), side: side.to_owned(), against: None, at_most });

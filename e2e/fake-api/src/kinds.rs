@@ -53,6 +53,15 @@ pub static SLICES: Kind = Kind {
     has_status: false,
     has_generation: true,
 };
+/// Leases.
+pub static LEASES: Kind = Kind {
+    group: "coordination.k8s.io",
+    plural: "leases",
+    kind: "Lease",
+    namespaced: true,
+    has_status: false,
+    has_generation: false,
+};
 /// Endpoints.
 pub static ENDPOINTS: Kind = Kind {
     group: "",
@@ -63,7 +72,7 @@ pub static ENDPOINTS: Kind = Kind {
     has_generation: false,
 };
 
-static KINDS: [&Kind; 5] = [&PODS, &SERVICES, &NODES, &SLICES, &ENDPOINTS];
+static KINDS: [&Kind; 6] = [&PODS, &SERVICES, &NODES, &SLICES, &ENDPOINTS, &LEASES];
 
 impl Kind {
     /// `apiVersion`. All kinds are at `v1`.

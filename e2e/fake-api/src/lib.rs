@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use crate::answer::{Answer, Body as AnswerBody, Refusal};
-pub use crate::kinds::{ENDPOINTS, Kind, NODES, PODS, SERVICES, SLICES};
+pub use crate::kinds::{ENDPOINTS, Kind, LEASES, NODES, PODS, SERVICES, SLICES};
 pub use crate::store::{Author, Event, Key};
 pub use crate::weather::{Dice, Weather};
 

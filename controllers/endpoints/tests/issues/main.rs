@@ -6,8 +6,6 @@ mod deletion;
 mod interference;
 mod late_caches;
 mod leftovers;
-#[path = "../../../endpointslice/tests/issues/map.rs"]
-mod map;
 mod pace;
 mod process;
 mod restarts;

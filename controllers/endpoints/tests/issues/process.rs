@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fairlead_endpoints::controller::{COMPONENT, Controller, Inputs, Settings};
 use fairlead_fake_api::FakeApi;
+use fairlead_machinery::canary::Canaries;
 use fairlead_machinery::events::{self, EventMetrics};
 use fairlead_machinery::informer::{Informer, Store};
 use fairlead_machinery::membership::Membership;
@@ -57,6 +58,7 @@ impl Process {
         let (recorder, _) = events::channel(client.clone(), COMPONENT, events, permit.clone());
         let controller = Controller::new(
             Settings {
+                canaries: Canaries::of("fairlead-system"),
                 workers: 2,
                 batch_period: options.batch_period,
                 recheck_period: RECHECK_PERIOD,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fairlead_endpointslice::controller::{COMPONENT, Controller, Inputs, Settings};
 use fairlead_fake_api::FakeApi;
+use fairlead_machinery::canary::Canaries;
 use fairlead_machinery::events::{self, EventMetrics};
 use fairlead_machinery::informer::{Informer, Store};
 use fairlead_machinery::membership::Membership;
@@ -46,6 +47,7 @@ impl Process {
         let (recorder, _) = events::channel(client.clone(), COMPONENT, events, permit.clone());
         let controller = Controller::new(
             Settings {
+                canaries: Canaries::of("fairlead-system"),
                 workers: 2,
                 max_endpoints_per_slice: CAPACITY,
                 batch_period: Duration::ZERO,

@@ -1,5 +1,7 @@
 //! Changes of Pods and Nodes that upstream sees late or never.
 
+use std::time::Duration;
+
 use fairlead_fake_api::{NODES, PODS, Weather};
 
 use crate::world::{NAMESPACE, SOON, World, put_node};
@@ -28,9 +30,25 @@ async fn gap_node_appearing_after_the_pod_makes_it_an_endpoint() {
     world.edit_pod(1, |pod| pod["spec"]["nodeName"] = "node-2".into());
     world.until("Pod whose Node exists", SOON, |it| it.published() == ["web-0:r"]).await;
     // Longer than errors are retried.
-    tokio::time::sleep(std::time::Duration::from_mins(5)).await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
     put_node(&world.api, "node-2", Some("zone-b"));
     world.until("other Pod", SOON, |it| it.published() == ["web-0:r", "web-1:r"]).await;
+}
+
+/// Upstream sees it with the next sync, at once or in a day. A Node that is registered anew must not cost its endpoints.
+#[tokio::test(start_paused = true)]
+async fn gap_node_that_is_gone_leaves_its_pods_a_minute() {
+    let world = World::with_pods(1).await;
+    let node = || world.api.delete(&NODES, "", "node-1");
+    node();
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    put_node(&world.api, "node-1", Some("zone-a"));
+    tokio::time::sleep(Duration::from_mins(3)).await;
+    assert_eq!(world.published(), ["web-0:r"]);
+    node();
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert_eq!(world.published(), ["web-0:r"]);
+    world.until("end of its endpoint", SOON, |it| it.published().is_empty()).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,17 +9,20 @@ pub(crate) enum Controller {
     Endpoints,
     /// Services and Pods to EndpointSlices.
     EndpointSlice,
+    /// Endpoints of Services without selector to EndpointSlices.
+    Mirroring,
 }
 
 impl Controller {
     /// All there are; every one is on by default.
-    pub(crate) const ALL: [Self; 2] = [Self::Endpoints, Self::EndpointSlice];
+    pub(crate) const ALL: [Self; 3] = [Self::Endpoints, Self::EndpointSlice, Self::Mirroring];
 
     /// The name in kube-controller-manager.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Endpoints => "endpoints-controller",
             Self::EndpointSlice => "endpointslice-controller",
+            Self::Mirroring => "endpointslice-mirroring-controller",
         }
     }
 
@@ -28,6 +31,7 @@ impl Controller {
         match self {
             Self::Endpoints => "endpoint",
             Self::EndpointSlice => "endpointslice",
+            Self::Mirroring => "endpointslicemirroring",
         }
     }
 
@@ -104,25 +108,27 @@ impl fmt::Display for UnknownControllers {
 mod tests {
     use super::*;
 
-    const BOTH: &str = "endpoints-controller,endpointslice-controller";
+    const ALL: &str = "endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller";
 
     #[test]
     fn lists() {
         for (list, expected) in [
-            ("*", BOTH),
+            ("*", ALL),
             ("endpointslice-controller", "endpointslice-controller"),
             ("endpointslice", "endpointslice-controller"),
             ("endpoint", "endpoints-controller"),
-            ("endpointslice,endpoints-controller", BOTH),
+            ("endpointslice,endpoints-controller", "endpoints-controller,endpointslice-controller"),
             ("", ""),
             ("-endpointslice-controller", ""),
-            ("*,-endpointslice", "endpoints-controller"),
-            ("*,-endpoints-controller", "endpointslice-controller"),
-            ("-endpointslice,*", "endpoints-controller"),
+            ("*,-endpointslice", "endpoints-controller,endpointslice-mirroring-controller"),
+            ("*,-endpoints-controller,-endpointslicemirroring", "endpointslice-controller"),
+            ("endpointslicemirroring", "endpointslice-mirroring-controller"),
+            ("endpointslice-mirroring-controller", "endpointslice-mirroring-controller"),
+            ("-endpointslice,*", "endpoints-controller,endpointslice-mirroring-controller"),
             // The first item about a controller decides.
             ("endpointslice,-endpointslice-controller", "endpointslice-controller"),
             ("-endpointslice-controller,endpointslice", ""),
-            (" * , ", BOTH),
+            (" * , ", ALL),
         ] {
             let controllers = Controllers::parse(list.split(',')).unwrap();
             assert_eq!(controllers.to_string(), expected, "{list}");
@@ -132,7 +138,8 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused_with_the_known_ones() {
-        let known = "known are endpoints-controller (endpoint), endpointslice-controller (endpointslice)";
+        let known = "known are endpoints-controller (endpoint), endpointslice-controller (endpointslice), \
+                     endpointslice-mirroring-controller (endpointslicemirroring)";
         for (list, expected) in [
             ("*,nope", r#""nope" is not a known controller"#),
             ("-nope", r#""nope" is not a known controller"#),

@@ -11,6 +11,8 @@ use super::Environment;
 use super::controllers::Controllers;
 use super::endpoints::{EndpointsConfig, EndpointsFlags};
 use super::endpointslice::{EndpointSliceConfig, EndpointSliceFlags};
+use super::leader_election::{LeaderElection, LeaderElectionFlags};
+use super::mirroring::{MirroringConfig, MirroringFlags};
 use super::values::{
     NO_TIME, Problems, boolean, duration, float32, int32, namespace, server, socket_address,
 };
@@ -27,7 +29,8 @@ const BURST: u32 = 10;
 pub(super) struct ManagerFlags {
     /// A list of controllers to enable. '*' enables all on-by-default controllers, 'foo' enables the controller
     /// named 'foo', '-foo' disables the controller named 'foo'. All controllers: endpoints-controller (alias
-    /// endpoint), endpointslice-controller (alias endpointslice).
+    /// endpoint), endpointslice-controller (alias endpointslice), endpointslice-mirroring-controller (alias
+    /// endpointslicemirroring).
     #[arg(long, value_name = "strings", default_value = "*", help_heading = GENERIC)]
     controllers: Vec<String>,
 
@@ -41,18 +44,8 @@ pub(super) struct ManagerFlags {
     #[arg(long, value_name = "float32", default_value = "0", help_heading = GENERIC)]
     kube_api_qps: String,
 
-    /// Start a leader election client and gain leadership before executing the main loop. Not part of this build:
-    /// it has to be given as --leader-elect=false, and only one process may run.
-    #[arg(
-        long,
-        value_name = "bool",
-        default_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        help_heading = GENERIC,
-    )]
-    leader_elect: String,
+    #[command(flatten)]
+    leader_election: LeaderElectionFlags,
 
     /// Accepted and without effect. Differs from kube-controller-manager: objects are checked again every
     /// --recheck-period, not at a random time between this period and twice as much.
@@ -64,6 +57,9 @@ pub(super) struct ManagerFlags {
 
     #[command(flatten)]
     endpointslice: EndpointSliceFlags,
+
+    #[command(flatten)]
+    mirroring: MirroringFlags,
 
     /// IP address and port that serve /livez, /healthz and /readyz, and /metrics while the address is loopback. Port
     /// 0 picks a free one and logs it.
@@ -92,6 +88,20 @@ pub(super) struct ManagerFlags {
     /// least 1s. A check that finds nothing to do writes nothing.
     #[arg(long, value_name = "duration", default_value = "10m0s", help_heading = FAIRLEAD)]
     recheck_period: String,
+
+    /// Asks whether kube-controller-manager, or another Fairlead, runs a controller that is enabled here: before the first
+    /// write if kube-controller-manager has a Lease that is alive, and every 30s. While somebody does, that controller
+    /// stands aside and writes nothing.
+    #[arg(
+        long,
+        value_name = "bool",
+        default_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = FAIRLEAD,
+    )]
+    rival_check: String,
 
     /// Sets the log format. Permitted formats: "json", "text".
     #[arg(long, value_name = "string", default_value = "text", help_heading = LOGS)]
@@ -129,14 +139,20 @@ pub(crate) struct ManagerConfig {
     pub(crate) api_limit: Option<ApiLimit>,
     /// `--controllers`
     pub(crate) controllers: Controllers,
+    /// The flags of leader election; `None`: there is none.
+    pub(crate) leader_election: Option<LeaderElection>,
     /// The flags of the Endpoints controller.
     pub(crate) endpoints: EndpointsConfig,
     /// The flags of the EndpointSlice controller.
     pub(crate) endpointslice: EndpointSliceConfig,
+    /// The flags of the mirroring controller.
+    pub(crate) mirroring: MirroringConfig,
     /// `--prune-leftovers`
     pub(crate) prune_leftovers: bool,
     /// `--recheck-period`, at least a second.
     pub(crate) recheck_period: Duration,
+    /// `--rival-check`
+    pub(crate) rival_check: bool,
     /// `--namespace`: a valid name.
     pub(crate) namespace: String,
     /// `--admin-bind-address`
@@ -164,22 +180,18 @@ impl ManagerFlags {
         );
         let burst = problems.take("kube-api-burst", int32(&self.kube_api_burst, &(0..=i32::MAX)));
         let qps = problems.take("kube-api-qps", float32(&self.kube_api_qps));
-        if let Some(true) = problems.take("leader-elect", boolean(&self.leader_elect)) {
-            problems.add(
-                "--leader-elect must be false, but is true (the default, as in kube-controller-manager): leader \
-                 election is not part of this build; run a single process and pass --leader-elect=false"
-                    .to_owned(),
-            );
-        }
+        let leader_election = self.leader_election.check(&mut problems);
         let resync = problems.take("min-resync-period", duration(&self.min_resync_period, NO_TIME));
         let endpoints = self.endpoints.check(&mut problems);
         let endpointslice = self.endpointslice.check(&mut problems);
+        let mirroring = self.mirroring.check(&mut problems);
         let prune_leftovers = problems.take("prune-leftovers", boolean(&self.prune_leftovers));
         let admin_bind_address =
             problems.take("admin-bind-address", socket_address(&self.admin_bind_address));
         let namespace = problems.take("namespace", namespace(self.namespace_or_default(environment)));
         let recheck_period =
             problems.take("recheck-period", duration(&self.recheck_period, (Duration::from_secs(1), "1s")));
+        let rival_check = problems.take("rival-check", boolean(&self.rival_check));
         let format = problems.take("logging-format", Format::parse(&self.logging_format));
         let verbosity = problems.take("v", int32(&self.verbosity, &(0..=10)));
         let master = match self.master.as_str() {
@@ -202,10 +214,12 @@ impl ManagerFlags {
             Some(_),
             Some(endpoints),
             Some(endpointslice),
+            Some(mirroring),
             Some(prune_leftovers),
             Some(admin_bind_address),
             Some(namespace),
             Some(recheck_period),
+            Some(rival_check),
             Some(master),
             Some(logging),
             true,
@@ -216,10 +230,12 @@ impl ManagerFlags {
             resync,
             endpoints,
             endpointslice,
+            mirroring,
             prune_leftovers,
             admin_bind_address,
             namespace,
             recheck_period,
+            rival_check,
             master,
             logging,
             problems.is_empty(),
@@ -233,10 +249,13 @@ impl ManagerFlags {
             api_limit: (qps > 0.0)
                 .then(|| ApiLimit { qps, burst: if burst == 0 { BURST } else { burst.cast_unsigned() } }),
             controllers,
+            leader_election,
             endpoints,
             endpointslice,
+            mirroring,
             prune_leftovers,
             recheck_period,
+            rival_check,
             namespace,
             admin_bind_address,
             notices: self.notices(qps, burst),

@@ -2,10 +2,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use fairlead_machinery::lease::Timing;
+
 use super::*;
 use crate::args::endpoints::EndpointsConfig;
 use crate::args::endpointslice::EndpointSliceConfig;
 use crate::args::manager::ApiLimit;
+use crate::args::mirroring::MirroringConfig;
 
 /// `fairlead manager --leader-elect=false` and these.
 fn manager(flags: &[&str]) -> Result<ManagerConfig, Vec<String>> {
@@ -39,13 +42,15 @@ fn clap_finds_no_fault_with_the_flags() {
     command().debug_assert();
 }
 
+const ALL: &str = "endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller";
+
 #[test]
 fn defaults_are_those_of_kube_controller_manager_but_for_the_marked_ones() {
     let config = manager(&[]).unwrap();
     assert_eq!(config.kubeconfig, None);
     assert_eq!(config.master, None);
     assert_eq!(config.api_limit, None);
-    assert_eq!(config.controllers.to_string(), "endpoints-controller,endpointslice-controller");
+    assert_eq!(config.controllers.to_string(), ALL);
     assert_eq!(config.endpoints, EndpointsConfig { workers: 5, batch_period: Duration::ZERO });
     let endpointslice = EndpointSliceConfig {
         workers: 5,
@@ -53,8 +58,15 @@ fn defaults_are_those_of_kube_controller_manager_but_for_the_marked_ones() {
         batch_period: Duration::ZERO,
     };
     assert_eq!(config.endpointslice, endpointslice);
+    let mirroring = MirroringConfig {
+        workers: 5,
+        max_endpoints_per_subset: 1000.try_into().unwrap(),
+        batch_period: Duration::ZERO,
+    };
+    assert_eq!(config.mirroring, mirroring);
     assert!(!config.prune_leftovers);
     assert_eq!(config.recheck_period, Duration::from_mins(10));
+    assert!(config.rival_check);
     assert_eq!(config.namespace, "fairlead-system");
     assert_eq!(config.admin_bind_address, "[::]:10270".parse::<SocketAddr>().unwrap());
     assert_eq!(config.notices, [""; 0]);
@@ -78,9 +90,19 @@ const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
         "Some(https://[2001:db8::1]:6443/)",
     ),
     ("master", "", |c| format!("{:?}", c.master), "None"),
-    ("controllers", "*", |c| c.controllers.to_string(), "endpoints-controller,endpointslice-controller"),
-    ("controllers", "*,-endpointslice", |c| c.controllers.to_string(), "endpoints-controller"),
-    ("controllers", "-endpoints-controller,*", |c| c.controllers.to_string(), "endpointslice-controller"),
+    ("controllers", "*", |c| c.controllers.to_string(), ALL),
+    (
+        "controllers",
+        "*,-endpointslice,-endpointslicemirroring",
+        |c| c.controllers.to_string(),
+        "endpoints-controller",
+    ),
+    (
+        "controllers",
+        "-endpoints-controller,endpointslice",
+        |c| c.controllers.to_string(),
+        "endpointslice-controller",
+    ),
     ("controllers", "endpointslice", |c| c.controllers.to_string(), "endpointslice-controller"),
     ("concurrent-endpoint-syncs", "1", |c| c.endpoints.workers.to_string(), "1"),
     ("concurrent-endpoint-syncs", "51", |c| c.endpoints.workers.to_string(), "51"),
@@ -89,6 +111,21 @@ const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
     ("concurrent-service-endpoint-syncs", "1", |c| c.endpointslice.workers.to_string(), "1"),
     ("concurrent-service-endpoint-syncs", "50", |c| c.endpointslice.workers.to_string(), "50"),
     ("concurrent-service-endpoint-syncs", "0x10", |c| c.endpointslice.workers.to_string(), "16"),
+    ("mirroring-concurrent-service-endpoint-syncs", "1", |c| c.mirroring.workers.to_string(), "1"),
+    ("mirroring-concurrent-service-endpoint-syncs", "50", |c| c.mirroring.workers.to_string(), "50"),
+    ("mirroring-max-endpoints-per-subset", "1", |c| c.mirroring.max_endpoints_per_subset.to_string(), "1"),
+    (
+        "mirroring-max-endpoints-per-subset",
+        "1000",
+        |c| c.mirroring.max_endpoints_per_subset.to_string(),
+        "1000",
+    ),
+    (
+        "mirroring-endpointslice-updates-batch-period",
+        "2s",
+        |c| format!("{:?}", c.mirroring.batch_period),
+        "2s",
+    ),
     ("max-endpoints-per-slice", "1", |c| c.endpointslice.max_endpoints_per_slice.to_string(), "1"),
     ("max-endpoints-per-slice", "1000", |c| c.endpointslice.max_endpoints_per_slice.to_string(), "1000"),
     ("endpointslice-updates-batch-period", "0", |c| format!("{:?}", c.endpointslice.batch_period), "0ns"),
@@ -110,6 +147,8 @@ const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
     ("recheck-period", "24h", |c| format!("{:?}", c.recheck_period), "86400s"),
     ("prune-leftovers", "true", |c| c.prune_leftovers.to_string(), "true"),
     ("prune-leftovers", "F", |c| c.prune_leftovers.to_string(), "false"),
+    ("rival-check", "false", |c| c.rival_check.to_string(), "false"),
+    ("rival-check", "1", |c| c.rival_check.to_string(), "true"),
     ("namespace", "kube-system", |c| c.namespace.clone(), "kube-system"),
     ("admin-bind-address", "127.0.0.1:0", |c| c.admin_bind_address.to_string(), "127.0.0.1:0"),
     ("admin-bind-address", ":8080", |c| c.admin_bind_address.to_string(), "[::]:8080"),
@@ -119,7 +158,13 @@ const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
     ("kube-api-burst", "2147483647", |c| c.notices.len().to_string(), "1"),
     ("v", "10", |_| String::new(), ""),
     ("logging-format", "json", |_| String::new(), ""),
-    ("leader-elect", "0", |_| String::new(), ""),
+    ("leader-elect", "0", |c| format!("{:?}", c.leader_election), "None"),
+    ("leader-elect-lease-duration", "1m", |_| String::new(), ""),
+    ("leader-elect-renew-deadline", "5s", |_| String::new(), ""),
+    ("leader-elect-retry-period", "500ms", |_| String::new(), ""),
+    ("leader-elect-resource-lock", "leases", |_| String::new(), ""),
+    ("leader-elect-resource-name", "a.b", |_| String::new(), ""),
+    ("leader-elect-resource-namespace", "kube-system", |_| String::new(), ""),
 ];
 
 #[test]
@@ -128,7 +173,7 @@ fn every_flag_takes_its_value_with_and_without_an_equals_sign() {
         let config = manager(&[&format!("--{flag}={value}")]);
         assert_eq!(config.as_ref().map(shown), Ok((*expected).to_owned()), "--{flag}={value}");
         // As with pflag, a boolean flag takes no value from the next argument.
-        if !["leader-elect", "prune-leftovers"].contains(flag) {
+        if !["leader-elect", "prune-leftovers", "rival-check"].contains(flag) {
             let config = manager(&[&format!("--{flag}"), value]);
             assert_eq!(config.as_ref().map(shown), Ok((*expected).to_owned()), "--{flag} {value}");
         }
@@ -144,6 +189,23 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("concurrent-service-endpoint-syncs", "-3", "must not be less than 1, but got -3 (allowed: 1 to 50)"),
     ("concurrent-service-endpoint-syncs", "five", "must be a whole number (1 to 50), but got \"five\""),
     ("concurrent-service-endpoint-syncs", "", "must be a whole number (1 to 50), but got \"\""),
+    (
+        "mirroring-concurrent-service-endpoint-syncs",
+        "0",
+        "must not be less than 1, but got 0 (allowed: 1 to 50)",
+    ),
+    (
+        "mirroring-concurrent-service-endpoint-syncs",
+        "51",
+        "must not be more than 50, but got 51 (allowed: 1 to 50)",
+    ),
+    ("mirroring-max-endpoints-per-subset", "0", "must not be less than 1, but got 0 (allowed: 1 to 1000)"),
+    (
+        "mirroring-max-endpoints-per-subset",
+        "1001",
+        "must not be more than 1000, but got 1001 (allowed: 1 to 1000)",
+    ),
+    ("mirroring-endpointslice-updates-batch-period", "-1s", "must not be less than 0s, but got -1s"),
     ("max-endpoints-per-slice", "0", "must not be less than 1, but got 0 (allowed: 1 to 1000)"),
     ("max-endpoints-per-slice", "1001", "must not be more than 1000, but got 1001 (allowed: 1 to 1000)"),
     (
@@ -159,7 +221,32 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("min-resync-period", "-1ns", "must not be less than 0s, but got -1ns"),
     ("recheck-period", "999999999ns", "must not be less than 1s, but got 999999999ns"),
+    ("leader-elect-lease-duration", "-1s", "must not be less than 0s, but got -1s"),
+    (
+        "leader-elect-renew-deadline",
+        "10",
+        "must be a duration such as 500ms, 10s or 1h30m, but got \"10\": a number has no unit",
+    ),
+    ("leader-elect-retry-period", "-2s", "must not be less than 0s, but got -2s"),
+    (
+        "leader-elect-resource-lock",
+        "endpoints",
+        "must be \"leases\", the only kind of lock that there is, but got \"endpoints\"",
+    ),
+    (
+        "leader-elect-resource-name",
+        "Manager",
+        "must be the name of an object (at most 253 lower-case letters, digits, dashes and dots, with a letter or digit \
+         at either end and beside each dot), but got \"Manager\"",
+    ),
+    (
+        "leader-elect-resource-namespace",
+        "-",
+        "must be the name of a namespace (at most 63 lower-case letters, digits and dashes, no dash at either end), \
+         but got \"-\"",
+    ),
     ("prune-leftovers", "maybe", "must be true or false, but got \"maybe\""),
+    ("rival-check", "2", "must be true or false, but got \"2\""),
     ("kube-api-qps", "fast", "must be a number, but got \"fast\""),
     ("kube-api-qps", "NaN", "must be a number, but got \"NaN\""),
     ("kube-api-burst", "-1", "must not be less than 0, but got -1 (allowed: 0 or more)"),
@@ -170,7 +257,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "controllers",
         "*,endpoints",
         "\"endpoints\" is not a known controller; known are endpoints-controller (endpoint), endpointslice-controller \
-         (endpointslice)",
+         (endpointslice), endpointslice-mirroring-controller (endpointslicemirroring)",
     ),
     ("master", "192.0.2.1", "must be a URL such as https://192.0.2.1:6443, but got \"192.0.2.1\""),
     (
@@ -218,31 +305,52 @@ fn all_wrong_values_are_reported_together() {
 }
 
 #[test]
-fn leader_election_has_to_be_switched_off() {
-    for flags in [
-        &["manager"][..],
-        &["manager", "--leader-elect"],
-        &["manager", "--leader-elect=true"],
-        &["manager", "--leader-elect=T"],
-        &["manager", "--leader-elect=false", "--leader-elect"],
-    ] {
-        let Err(Answer::Refused(_, problems)) = fairlead(flags, &Environment::default()) else {
-            panic!("{flags:?} was not refused");
-        };
-        let [problem] = &problems[..] else { panic!("{problems:?}") };
-        assert!(problem.contains("not part of this build"), "{problem}");
-        assert!(problem.ends_with("pass --leader-elect=false"), "{problem}");
-    }
+fn leader_election_is_on_with_the_times_of_kube_controller_manager() {
+    let of = |flags: &[&str]| fairlead(&[&["manager"], flags].concat(), &Environment::default());
+    let Ok(Invocation { role: Role::Manager(config), .. }) = of(&[]) else { panic!("refused") };
+    let election = config.leader_election.unwrap();
+    assert_eq!((election.namespace, election.name.as_str()), (None, "fairlead-manager"));
+    assert_eq!(election.timing, Timing::default());
     for flag in ["--leader-elect=false", "--leader-elect=F", "--leader-elect=0"] {
-        assert!(fairlead(&["manager", "--leader-elect", flag], &Environment::default()).is_ok());
+        let Ok(Invocation { role: Role::Manager(config), .. }) = of(&["--leader-elect", flag]) else {
+            panic!("refused")
+        };
+        assert_eq!(config.leader_election, None);
     }
+    for (flags, expected) in [
+        (
+            &["--leader-elect-renew-deadline=15s"][..],
+            "the --leader-elect-* flags do not go together: the lease duration (15s) must be greater than the renew \
+             deadline (15s)",
+        ),
+        (
+            &["--leader-elect-retry-period=9s"],
+            "the --leader-elect-* flags do not go together: the renew deadline (10s) must be greater than 1.2 times the \
+             retry period (9s)",
+        ),
+        (
+            &["--leader-elect-resource-name=kube-controller-manager"],
+            "--leader-elect-resource-name must not be \"kube-controller-manager\": holding that lease would stop the \
+             cluster's own controllers; leave the flag out",
+        ),
+    ] {
+        let Err(Answer::Refused(_, problems)) = of(flags) else { panic!("{flags:?} was not refused") };
+        assert_eq!(problems, [expected]);
+    }
+    // Without leader election the times do not matter.
+    assert!(of(&["--leader-elect=false", "--leader-elect-retry-period=9s"]).is_ok());
 }
 
 #[test]
 fn the_last_of_several_values_counts_and_lists_add_up() {
     let config = manager(&["--max-endpoints-per-slice=0", "--max-endpoints-per-slice", "7"]).unwrap();
     assert_eq!(config.endpointslice.max_endpoints_per_slice.get(), 7);
-    let lists = ["--controllers=*", "--controllers", "-endpointslice", "--controllers=-endpoint"];
+    let lists = [
+        "--controllers=*",
+        "--controllers",
+        "-endpointslice",
+        "--controllers=-endpoint,-endpointslicemirroring",
+    ];
     assert!(manager(&lists).unwrap().controllers.is_empty());
 }
 
@@ -334,15 +442,25 @@ fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
         ("kube-api-burst", None),
         ("kube-api-qps", None),
         ("leader-elect", Some("(default true)")),
+        ("leader-elect-lease-duration", Some("(default 15s)")),
+        ("leader-elect-renew-deadline", Some("(default 10s)")),
+        ("leader-elect-resource-lock", Some("(default \"leases\")")),
+        ("leader-elect-resource-name", Some("(default \"fairlead-manager\")")),
+        ("leader-elect-resource-namespace", None),
+        ("leader-elect-retry-period", Some("(default 2s)")),
         ("min-resync-period", Some("(default 12h0m0s)")),
         ("concurrent-endpoint-syncs", Some("(default 5)")),
         ("endpoint-updates-batch-period", None),
         ("concurrent-service-endpoint-syncs", Some("(default 5)")),
         ("endpointslice-updates-batch-period", None),
         ("max-endpoints-per-slice", Some("(default 100)")),
+        ("mirroring-concurrent-service-endpoint-syncs", Some("(default 5)")),
+        ("mirroring-endpointslice-updates-batch-period", None),
+        ("mirroring-max-endpoints-per-subset", Some("(default 1000)")),
         ("admin-bind-address", Some("(default [::]:10270)")),
         ("namespace", None),
         ("prune-leftovers", None),
+        ("rival-check", Some("(default true)")),
         ("recheck-period", Some("(default 10m0s)")),
         ("logging-format", Some("(default \"text\")")),
         ("v", None),
@@ -360,7 +478,7 @@ fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
         assert!(entry(flag).contains("Differs from kube-controller-manager"), "{flag}");
     }
     let flags = help.lines().filter(|line| is_flag(line)).count();
-    assert_eq!(flags, 18, "{help}");
+    assert_eq!(flags, 28, "{help}");
     assert!(asked(&["--help"]).contains("manager"));
 }
 

@@ -42,12 +42,7 @@ impl State {
         match handler {
             "/readyz" => health("readyz", &self.checks.report(), uri),
             "/metrics" => self.metrics(),
-            // The process lives as long as it answers.
-            alive => {
-                let mut report = Report::default();
-                report.line("ping", None);
-                health(alive.trim_start_matches('/'), &report, uri)
-            }
+            alive => health(alive.trim_start_matches('/'), &self.checks.life(), uri),
         }
     }
 

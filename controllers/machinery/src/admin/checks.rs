@@ -1,6 +1,7 @@
-//! Named readiness checks, which the components set and `/readyz` reads.
+//! Named checks: of readiness, which the components set and `/readyz` reads, and of life, which `/livez` asks.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -15,6 +16,19 @@ use crate::shutdown::Shutdown;
 pub struct Checks {
     shutdown: Shutdown,
     checks: Arc<RwLock<Vec<Arc<Entry>>>>,
+    vital: Arc<RwLock<Vec<Vital>>>,
+}
+
+/// A check of life.
+struct Vital {
+    name: &'static str,
+    failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+impl fmt::Debug for Vital {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// The handle by which a component says how it is. Clones set the same check; dropping it changes nothing.
@@ -24,15 +38,15 @@ pub struct Check(Arc<Entry>);
 #[derive(Debug)]
 struct Entry {
     name: Cow<'static, str>,
-    /// Why the check fails; `None` while it is ok.
-    failure: Mutex<Option<Cow<'static, str>>>,
+    /// Why it fails, or what there is to say besides that it is ok.
+    state: Mutex<Result<Option<Cow<'static, str>>, Cow<'static, str>>>,
 }
 
 impl Checks {
     /// No checks but `shutdown`.
     #[must_use]
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, checks: Arc::default() }
+        Self { shutdown, checks: Arc::default(), vital: Arc::default() }
     }
 
     /// Adds a check, such as `informer/pods`, that fails until [`Check::ok`] is called. `waiting_for` is the reason
@@ -44,7 +58,7 @@ impl Checks {
         name: impl Into<Cow<'static, str>>,
         waiting_for: impl Into<Cow<'static, str>>,
     ) -> Check {
-        let entry = Arc::new(Entry { name: name.into(), failure: Mutex::new(Some(waiting_for.into())) });
+        let entry = Arc::new(Entry { name: name.into(), state: Mutex::new(Err(waiting_for.into())) });
         self.checks.write().push(Arc::clone(&entry));
         Check(entry)
     }
@@ -54,9 +68,40 @@ impl Checks {
     pub fn report(&self) -> Report {
         let mut report = Report::default();
         for check in self.checks.read().iter() {
-            report.line(&check.name, check.failure.lock().as_deref());
+            match &*check.state.lock() {
+                Ok(note) => report.ok(&check.name, note.as_deref()),
+                Err(reason) => report.failed(&check.name, reason),
+            }
         }
-        report.line("shutdown", self.shutdown.has_begun().then_some("the process is shutting down"));
+        if self.shutdown.has_begun() {
+            report.failed("shutdown", "the process is shutting down");
+        } else {
+            report.ok("shutdown", None);
+        }
+        report
+    }
+
+    /// Adds a check of life, such as `leaderElection`: `failure` says why the process had better be ended and started
+    /// again, if so. It is called at each request.
+    pub fn add_vital(
+        &self,
+        name: &'static str,
+        failure: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) {
+        self.vital.write().push(Vital { name, failure: Box::new(failure) });
+    }
+
+    /// Whether the process is alive: it answers, and every check of life is ok.
+    #[must_use]
+    pub fn life(&self) -> Report {
+        let mut report = Report::default();
+        report.ok("ping", None);
+        for vital in self.vital.read().iter() {
+            match (vital.failure)() {
+                None => report.ok(vital.name, None),
+                Some(reason) => report.failed(vital.name, &reason),
+            }
+        }
         report
     }
 }
@@ -64,12 +109,17 @@ impl Checks {
 impl Check {
     /// The component is ready.
     pub fn ok(&self) {
-        *self.0.failure.lock() = None;
+        *self.0.state.lock() = Ok(None);
+    }
+
+    /// The component is ready, and `/readyz?verbose` says this about it.
+    pub fn ok_with(&self, note: impl Into<Cow<'static, str>>) {
+        *self.0.state.lock() = Ok(Some(note.into()));
     }
 
     /// The component is not ready; the reason is for people.
     pub fn fail(&self, reason: impl Into<Cow<'static, str>>) {
-        *self.0.failure.lock() = Some(reason.into());
+        *self.0.state.lock() = Err(reason.into());
     }
 }
 
@@ -87,20 +137,22 @@ impl Report {
         !self.failed
     }
 
-    /// One line per check: `[+]name ok` or `[-]name failed: reason`.
+    /// One line per check: `[+]name ok`, `[+]name ok: note` or `[-]name failed: reason`.
     #[must_use]
     pub fn lines(&self) -> &str {
         &self.lines
     }
 
-    pub(super) fn line(&mut self, name: &str, failure: Option<&str>) {
-        match failure {
+    fn ok(&mut self, name: &str, note: Option<&str>) {
+        match note {
             None => self.lines.extend(["[+]", name, " ok\n"]),
-            Some(reason) => {
-                self.failed = true;
-                self.lines.extend(["[-]", name, " failed: ", reason, "\n"]);
-            }
+            Some(note) => self.lines.extend(["[+]", name, " ok: ", note, "\n"]),
         }
+    }
+
+    fn failed(&mut self, name: &str, reason: &str) {
+        self.failed = true;
+        self.lines.extend(["[-]", name, " failed: ", reason, "\n"]);
     }
 }
 
@@ -123,6 +175,8 @@ mod tests {
             "[-]informer/pods failed: waiting for the first list\n[+]informer/nodes ok\n[+]shutdown ok\n"
         );
 
+        nodes.ok_with("two of them");
+        assert!(checks.report().lines().contains("[+]informer/nodes ok: two of them\n"));
         pods.clone().ok();
         assert!(checks.clone().report().is_ok());
         pods.fail(format!("{} watches failed", 3));
@@ -141,5 +195,21 @@ mod tests {
         let report = checks.report();
         assert!(!report.is_ok());
         assert_eq!(report.lines(), "[+]queue ok\n[-]shutdown failed: the process is shutting down\n");
+    }
+
+    #[test]
+    fn life_is_asked_for_each_time() {
+        let checks = Checks::new(Shutdown::new());
+        let stuck = Arc::new(Mutex::new(None));
+        let shown = Arc::clone(&stuck);
+        checks.add_vital("leaderElection", move || shown.lock().clone());
+        assert_eq!(
+            (checks.life().is_ok(), checks.life().lines()),
+            (true, "[+]ping ok\n[+]leaderElection ok\n")
+        );
+        *stuck.lock() = Some("too late".to_owned());
+        assert!(!checks.life().is_ok());
+        assert!(checks.life().lines().ends_with("[-]leaderElection failed: too late\n"));
+        assert!(checks.report().is_ok(), "readiness is another question");
     }
 }

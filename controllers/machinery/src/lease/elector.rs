@@ -17,8 +17,14 @@ const HASTE: Duration = Duration::from_millis(500);
 pub enum Input {
     /// Time passed.
     Tick,
-    /// The Lease was read, or a watch told of it. `None`: there is none.
-    Observed(Option<Seen>),
+    /// This process could do the work: from now on it may take the Lease. Until then it only follows it.
+    Ready,
+    /// A watch told of the Lease. `None`: it was deleted.
+    Told(Option<Seen>),
+    /// The watch broke: until it tells of the Lease again, it has to be read.
+    Blind,
+    /// A [`Request::Read`] was answered. `None`: there is no Lease.
+    Read(Option<Seen>),
     /// A [`Request::Create`] or [`Request::Replace`] was answered with the stored Lease. `sent`: the time before it was
     /// sent.
     Written {
@@ -36,7 +42,7 @@ pub enum Input {
 /// What to ask the API server; at most one request is under way.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Read the Lease, and answer with [`Input::Observed`] or [`Input::Failed`].
+    /// Read the Lease.
     Read,
     /// Create it.
     Create(Box<Lease>),
@@ -79,10 +85,22 @@ pub struct Elector {
     role: Role,
     /// The newest known state of the Lease, and when it was first seen so. `None` if it must be read.
     known: Option<Known>,
+    /// The newest version that was known; a watch may tell of older ones afterwards.
+    newest: Option<u64>,
+    /// Until then the Lease is still another process's, though it was deleted: the holder does not know that yet.
+    reserved_until: Duration,
+    /// May this process lead?
+    ready: bool,
+    /// Does a watch tell of changes?
+    watching: bool,
+    /// Requests in a row that were refused as [`Input::Conflict`].
+    conflicts: u32,
     /// A request is under way.
     asked: bool,
-    /// Not before this time is the next request made.
-    next: Duration,
+    /// No request is made before this time: a leader's next round, or a pause after trouble.
+    not_before: Duration,
+    /// When the Lease is read again if no watch tells of it.
+    read_at: Duration,
     /// Spreads attempts, from 1 to [`JITTER`].
     spread: f64,
 }
@@ -105,10 +123,44 @@ impl Elector {
             timing,
             role: Role::Follower,
             known: None,
+            newest: None,
+            reserved_until: Duration::ZERO,
+            ready: false,
+            watching: false,
+            conflicts: 0,
             asked: false,
-            next: Duration::ZERO,
+            not_before: Duration::ZERO,
+            read_at: Duration::ZERO,
             spread: 1.0 + spread.clamp(0.0, 1.0) * (JITTER - 1.0),
         }
+    }
+
+    /// `namespace/name` of the Lease.
+    pub(super) fn lease(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Has the Lease, or that there is none, been seen, and may it still be so?
+    pub(super) fn knows(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// The UID of the Lease; empty if that is not known.
+    pub(super) fn uid(&self) -> String {
+        let lease = self.known.as_ref().and_then(|known| known.lease.as_ref());
+        lease.and_then(|lease| lease.0.metadata.uid.clone()).unwrap_or_default()
     }
 
     /// Who holds the Lease, as far as is known.
@@ -135,19 +187,38 @@ impl Elector {
         }
         match input {
             Input::Tick => {}
-            Input::Observed(lease) => {
+            Input::Ready => self.ready = true,
+            Input::Told(lease) => {
+                self.watching = true;
+                let is_late = lease.as_ref().and_then(Seen::number) < self.newest;
+                // A deletion does not say of which version; what is refused then is read.
+                if lease.is_none() || !is_late {
+                    self.observe(lease, now);
+                }
+            }
+            Input::Blind => self.watching = false,
+            Input::Read(lease) => {
                 self.asked = false;
-                self.observe(lease, now);
+                self.read_at = now + self.pause();
+                let is_late = self.known.is_some() && lease.as_ref().and_then(Seen::number) < self.newest;
+                if !is_late {
+                    self.observe(lease, now);
+                }
             }
             Input::Written { sent, seen } => {
                 self.asked = false;
+                self.conflicts = 0;
                 self.observe(Some(seen), now);
                 self.written(sent, now);
             }
             Input::Conflict => {
                 self.asked = false;
                 self.known = None;
-                self.next = now;
+                // Had a watch told of the change, there would have been no conflict.
+                self.watching = false;
+                // The first is read about at once; but whatever refuses each time must not be asked in a loop.
+                self.not_before = if self.conflicts == 0 { now } else { now + self.pause() };
+                self.conflicts = self.conflicts.saturating_add(1);
             }
             Input::Failed => {
                 self.asked = false;
@@ -156,7 +227,7 @@ impl Elector {
                     Role::Leader { .. } => None,
                     _ => self.known.take(),
                 };
-                self.next = now + self.pause();
+                self.not_before = now + self.pause();
             }
         }
         self.lose_to_others();
@@ -166,35 +237,40 @@ impl Elector {
     }
 
     fn observe(&mut self, lease: Option<Seen>, now: Duration) {
-        let known = self.known.as_ref().map(|known| &known.lease);
-        if known == Some(&lease) {
+        if self.known.as_ref().is_some_and(|known| known.lease == lease) {
             return;
         }
-        // Versions that go back are an API server's late cache: what was seen newer stands.
-        let is_older = match (known, &lease) {
-            (Some(Some(known)), Some(lease)) => is_older(lease, known),
-            _ => false,
-        };
-        if !is_older {
-            // Any change is a sign of life: renewals need not differ in anything but the version.
-            self.known = Some(Known { lease, since: now });
-            if self.role == Role::Follower {
-                self.next = self.next.min(now);
-            }
+        if let Some(lease) = &lease {
+            self.newest = lease.number();
+        } else {
+            let held = self.known.as_ref().and_then(|known| {
+                let lease = known.lease.as_ref()?;
+                Some(self.free_at(lease, known.since))
+            });
+            self.reserved_until = held.unwrap_or(self.reserved_until);
         }
+        // A leader waits for its round, unless there is nothing left to renew; others must not wait at all.
+        let waits = matches!(self.role, Role::Leader { .. }) && lease.is_some();
+        if !waits && self.conflicts == 0 {
+            self.not_before = self.not_before.min(now);
+        }
+        // Any change is a sign of life: renewals need not differ in anything but the version.
+        self.known = Some(Known { lease, since: now });
     }
 
     fn written(&mut self, sent: Duration, now: Duration) {
-        self.next = sent + self.timing.retry_period;
+        self.not_before = sent + self.timing.retry_period;
         let valid_until = sent + self.timing.renew_deadline;
         if self.role != Role::Ended && self.is_ours() && now < valid_until {
             self.role = Role::Leader { valid_until };
         }
     }
 
+    /// Who leads and sees that another holds the Lease, or that somebody took it away, leads no longer. One that was
+    /// deleted is only made anew.
     fn lose_to_others(&mut self) {
         let Role::Leader { .. } = self.role else { return };
-        if self.known.is_some() && !self.is_ours() {
+        if self.known.as_ref().is_some_and(|known| known.lease.is_some()) && !self.is_ours() {
             self.role = Role::Ended;
         }
     }
@@ -204,22 +280,32 @@ impl Elector {
     }
 
     fn request(&self, now: Duration, wall: Timestamp) -> Option<Request> {
-        if self.asked || self.role == Role::Ended || now < self.next {
+        if self.asked || self.role == Role::Ended || now < self.not_before {
             return None;
         }
         let Some(known) = &self.known else { return Some(Request::Read) };
-        let duration = self.timing.lease_duration;
-        let Some(lease) = &known.lease else {
-            let lease = first(&self.namespace, &self.name, &self.identity, duration, wall);
-            return Some(Request::Create(Box::new(lease)));
-        };
-        if now < self.free_at(lease, known.since) {
-            return None;
+        if !self.ready || now < self.may_write_at(known) {
+            return (!self.watching && now >= self.read_at).then_some(Request::Read);
         }
-        Some(Request::Replace(Box::new(lease.held_by(&self.identity, duration, wall))))
+        let duration = self.timing.lease_duration;
+        Some(match &known.lease {
+            None => {
+                Request::Create(Box::new(first(&self.namespace, &self.name, &self.identity, duration, wall)))
+            }
+            Some(lease) => Request::Replace(Box::new(lease.held_by(&self.identity, duration, wall))),
+        })
     }
 
-    /// When this process may write the Lease.
+    /// When this process may write the Lease, or create it.
+    fn may_write_at(&self, known: &Known) -> Duration {
+        match (&known.lease, self.role) {
+            (Some(lease), _) => self.free_at(lease, known.since),
+            (None, Role::Leader { .. }) => Duration::ZERO,
+            (None, _) => self.reserved_until,
+        }
+    }
+
+    /// When the holder's claim ends: at once if that is this process, or nobody.
     fn free_at(&self, lease: &Seen, since: Duration) -> Duration {
         let record = lease.record();
         match record.holder {
@@ -246,18 +332,17 @@ impl Elector {
         };
         let attempt = match &self.known {
             _ if self.asked || self.role == Role::Ended => far,
-            Some(Known { lease: Some(lease), since }) => self.next.max(self.free_at(lease, *since)),
-            _ => self.next,
+            Some(_) if !self.ready => {
+                if self.watching {
+                    far
+                } else {
+                    self.read_at.max(self.not_before)
+                }
+            }
+            Some(known) if self.watching => self.may_write_at(known).max(self.not_before),
+            Some(known) => self.may_write_at(known).min(self.read_at).max(self.not_before),
+            None => self.not_before,
         };
         ends.min(attempt).min(far)
-    }
-}
-
-/// Is `one` surely older than `other`? Versions that are no numbers tell nothing.
-fn is_older(one: &Seen, other: &Seen) -> bool {
-    let number = |seen: &Seen| seen.version().and_then(|version| version.parse::<u64>().ok());
-    match (number(one), number(other)) {
-        (Some(one), Some(other)) => one < other,
-        _ => false,
     }
 }

@@ -12,12 +12,23 @@
 //! This is no fencing: a write that is on its way when the term ends may still arrive. Conditional writes catch that.
 
 mod elector;
+#[cfg(test)]
+mod elector_tests;
 mod record;
+mod report;
+mod requests;
+mod shell;
+#[cfg(test)]
+mod shell_tests;
 #[cfg(test)]
 mod simulation;
+mod timer;
+mod watch;
 
 pub use elector::{Elector, Input, Request, Role, Step};
 pub use record::{Record, Seen};
+pub use report::{LeaseMetrics, Reporter};
+pub use shell::{Candidate, Election, End};
 
 use std::time::Duration;
 

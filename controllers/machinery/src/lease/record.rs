@@ -35,8 +35,9 @@ impl Seen {
         }
     }
 
-    pub(super) fn version(&self) -> Option<&str> {
-        self.0.metadata.resource_version.as_deref()
+    /// The version, which grows with each change. `None`: it is no number, and tells nothing.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.0.metadata.resource_version.as_ref()?.parse().ok()
     }
 
     /// The Lease as `holder` takes it or renews it, with everything else that others have put there. client-go counts a

@@ -38,6 +38,8 @@ enum Event {
     Answered(usize, u64),
     /// A watch tells of this version.
     Told(usize, u64),
+    /// A watch breaks.
+    Blind(usize),
 }
 
 struct Process {
@@ -64,6 +66,13 @@ struct Simulation {
     terms: u64,
 }
 
+fn elector(identity: &str, spread: f64) -> Elector {
+    let mut elector = Elector::new("n", "l", identity, Timing::default(), spread);
+    elector.step(Duration::ZERO, wall(), Input::Ready);
+    elector.step(Duration::ZERO, wall(), Input::Failed);
+    elector
+}
+
 fn wall() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
@@ -73,7 +82,7 @@ impl Simulation {
         let mut rng = fastrand::Rng::with_seed(world.seed);
         let processes = (0..world.electors)
             .map(|n| Process {
-                elector: Elector::new("n", "l", &format!("process-{n}"), Timing::default(), rng.f64()),
+                elector: elector(&format!("process-{n}"), rng.f64()),
                 rate: 1000 - 10 * SKEW + rng.u64(0..=20 * SKEW),
                 suspended_until: 0,
                 role: Role::Follower,
@@ -149,7 +158,9 @@ impl Simulation {
                 let rest = self.processes[n].suspended_until - self.now;
                 self.after(rest, Event::Tick(n));
             }
-            Event::Answered(n, _) | Event::Told(n, _) if self.processes[n].suspended_until > self.now => {
+            Event::Answered(n, _) | Event::Told(n, _) | Event::Blind(n)
+                if self.processes[n].suspended_until > self.now =>
+            {
                 let rest = self.processes[n].suspended_until - self.now;
                 self.after(rest, event);
             }
@@ -163,9 +174,10 @@ impl Simulation {
                 let answer = self.answers[index(answer)].clone();
                 self.step(n, answer);
             }
+            Event::Blind(n) => self.step(n, Input::Blind),
             Event::Told(n, version) => {
                 let seen = self.seen(index(version));
-                self.step(n, Input::Observed(seen));
+                self.step(n, Input::Told(seen));
             }
         }
     }
@@ -181,7 +193,7 @@ impl Simulation {
             // The process exits and another one is started in its place.
             let name = format!("process-{n}-{}", self.now);
             let spread = self.rng.f64();
-            self.processes[n].elector = Elector::new("n", "l", &name, Timing::default(), spread);
+            self.processes[n].elector = elector(&name, spread);
             self.processes[n].role = Role::Follower;
             self.processes[n].tick = self.now + 1;
             self.after(1, Event::Tick(n));
@@ -197,7 +209,9 @@ impl Simulation {
                 self.after(way, Event::Arrives(n, number));
             }
         }
-        let wait = step.wake.saturating_sub(clock).as_millis() as u64 * 1000 / self.processes[n].rate + 1;
+        let local =
+            u64::try_from(step.wake.saturating_sub(clock).as_millis()).expect("simulations are short");
+        let wait = local * 1000 / self.processes[n].rate + 1;
         self.processes[n].tick = self.now + wait;
         self.after(wait, Event::Tick(n));
         if self.trouble() && self.rng.u64(0..100) < self.world.suspend {
@@ -222,7 +236,7 @@ impl Simulation {
         let current = self.history[newest].clone();
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         let answer = match request {
-            Request::Read => Input::Observed(current.map(Seen)),
+            Request::Read => Input::Read(current.map(Seen)),
             Request::Create(lease) if current.is_none() => self.store(*lease, sent),
             Request::Replace(lease) if current.as_ref().is_some_and(|it| version(it) == version(&lease)) => {
                 self.store(*lease, sent)
@@ -242,9 +256,11 @@ impl Simulation {
         self.history.push(Some(lease.clone()));
         let version = self.history.len() as u64 - 1;
         for n in 0..self.processes.len() {
-            if !self.is_lost() {
-                let way = self.way();
-                self.after(way, Event::Told(n, version));
+            let way = self.way();
+            let told = if self.is_lost() { Event::Blind(n) } else { Event::Told(n, version) };
+            // Some watches break without being noticed.
+            if !matches!(told, Event::Blind(_)) || self.rng.bool() {
+                self.after(way, told);
             }
         }
         Input::Written { sent, seen: Seen(lease) }

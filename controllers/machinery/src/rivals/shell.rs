@@ -46,7 +46,13 @@ impl Rivalry {
     /// For a controller that writes `resource`; registers its metrics.
     #[must_use]
     pub fn new(registry: &Registry, resource: Resource, words: Words) -> Self {
-        let metrics = RivalMetrics::new(registry, resource.plural);
+        Self::labelled(registry, resource.plural, resource, words)
+    }
+
+    /// As [`Rivalry::new`], for one of several controllers that write `resource`: its metrics have another label.
+    #[must_use]
+    pub fn labelled(registry: &Registry, label: &str, resource: Resource, words: Words) -> Self {
+        let metrics = RivalMetrics::new(registry, label);
         Self { resource, words, rivals: Mutex::default(), metrics }
     }
 

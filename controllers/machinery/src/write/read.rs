@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Request, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{WriteError, WriteFailure, Writer, classify, path};
@@ -23,8 +24,37 @@ impl Writer {
         namespace: &str,
         name: &str,
     ) -> Result<T, WriteError> {
-        let failed = |kind| WriteError { what: format!("read {} {namespace}/{name}", resource.kind), kind };
-        let request = Request::get(path(resource, namespace, name))
+        let what = || format!("read {} {namespace}/{name}", resource.kind);
+        self.get(path(resource, namespace, name), &what).await
+    }
+
+    /// The objects of a namespace that have all of these labels, as [`Writer::read`] reads one. For a few small objects.
+    pub async fn read_labelled<T: DeserializeOwned>(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        labels: &[(&str, &str)],
+    ) -> Result<Vec<T>, WriteError> {
+        /// A list of any kind.
+        #[derive(Deserialize)]
+        struct List<T> {
+            items: Vec<T>,
+        }
+
+        let what = || format!("list {} in namespace {namespace}", resource.plural);
+        let selector: Vec<_> = labels.iter().map(|(key, value)| format!("{key}%3D{value}")).collect();
+        let path = format!("{}?labelSelector={}", path(resource, namespace, ""), selector.join("%2C"));
+        let list: List<T> = self.get(path, &what).await?;
+        Ok(list.items)
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: String,
+        what: &impl Fn() -> String,
+    ) -> Result<T, WriteError> {
+        let failed = |kind| WriteError { what: what(), kind };
+        let request = Request::get(path)
             .header(header::ACCEPT, "application/json")
             .body(Body::empty())
             .map_err(|error| failed(WriteFailure::Refused(error.to_string())))?;

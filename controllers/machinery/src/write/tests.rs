@@ -71,12 +71,28 @@ async fn verbs_go_to_the_paths_of_the_resource() {
     assert_eq!(create(&writer).await, Ok(json!({"b": 2})));
     let _: Value = writer.update(&Slice::RESOURCE, "shop", "web-1", &body).await.unwrap();
     writer.delete(&Slice::RESOURCE, "shop", "web-1", "u1").await.unwrap();
+    let _: Value = writer.merge(&Slice::RESOURCE, "shop", "web-1", &json!({"c": 3})).await.unwrap();
     let base = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
     let seen = seen.lock();
     assert_eq!(seen[0], (Method::POST, base.to_owned(), body.clone()));
     assert_eq!(seen[1], (Method::PUT, format!("{base}/web-1"), body));
     assert_eq!((&seen[2].0, seen[2].1.as_str()), (&Method::DELETE, format!("{base}/web-1").as_str()));
     assert_eq!(seen[2].2["preconditions"]["uid"], "u1");
+    assert_eq!(seen[3], (Method::PATCH, format!("{base}/web-1"), json!({"c": 3})));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_asked_for_by_labels() {
+    let (writer, seen) = writer(Some((200, &[], json!({"items": [{"b": 2}]}))), valid());
+    let labels = [("kubernetes.io/service-name", "web"), ("a", "b")];
+    let list = writer.read_labelled::<Value>(&Slice::RESOURCE, "shop", &labels).await.unwrap();
+    assert_eq!(list, [json!({"b": 2})]);
+    let seen = seen.lock();
+    assert_eq!(seen[0].0, Method::GET);
+    assert_eq!(
+        seen[0].1,
+        "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?labelSelector=kubernetes.io/service-name%3Dweb%2Ca%3Db"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,16 +1,23 @@
 //! Services and their Pods, the same for both sides.
 
+use std::fmt::Debug;
+
 use futures::stream::{self, StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Resource;
 use kube::api::{Api, DeleteParams, ListParams};
+use kube::core::NamespaceResourceScope;
 use lab::{Lab, Pod, Result};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 /// What is created at a time: enough to keep the API server busy.
 const AT_A_TIME: usize = 32;
 /// Label of the slices of both sides.
-const OF_THE_CONTROLLER: &str = "endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io";
+const SLICES: &str = "endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io";
+/// Label of the Endpoints of both sides.
+const ENDPOINTS: &str = "endpoints.kubernetes.io/managed-by=endpoint-controller";
 
 /// A Service and the Pods that it selects.
 pub(super) struct Member {
@@ -87,15 +94,21 @@ pub(super) async fn create_pod(lab: &Lab, member: &Member, suffix: &str, ready: 
     if ready { pod.start().await } else { pod.not_ready().start().await }
 }
 
-/// Deletes all slices that either side has made.
-pub(super) async fn delete_slices(lab: &Lab) -> Result<()> {
-    let all: Api<EndpointSlice> = Api::all(lab.api());
-    let ours = ListParams::default().labels(OF_THE_CONTROLLER);
-    let found = all.list_metadata(&ours).await?;
-    let deleting = found.items.into_iter().map(|slice| async move {
-        let namespace = slice.metadata.namespace.unwrap_or_default();
-        let api: Api<EndpointSlice> = Api::namespaced(lab.api(), &namespace);
-        api.delete(&slice.metadata.name.unwrap_or_default(), &DeleteParams::default()).await.map(drop)
+/// Deletes all slices and Endpoints that either side has made.
+pub(super) async fn delete_endpoints(lab: &Lab) -> Result<()> {
+    delete::<EndpointSlice>(lab, SLICES).await?;
+    delete::<Endpoints>(lab, ENDPOINTS).await
+}
+
+async fn delete<K>(lab: &Lab, labels: &str) -> Result<()>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let found = Api::<K>::all(lab.api()).list_metadata(&ListParams::default().labels(labels)).await?;
+    let deleting = found.items.into_iter().map(|object| async move {
+        let namespace = object.metadata.namespace.unwrap_or_default();
+        let api: Api<K> = Api::namespaced(lab.api(), &namespace);
+        api.delete(&object.metadata.name.unwrap_or_default(), &DeleteParams::default()).await.map(drop)
     });
     Ok(stream::iter(deleting).buffer_unordered(AT_A_TIME).try_collect::<()>().await?)
 }

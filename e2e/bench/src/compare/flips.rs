@@ -13,17 +13,17 @@ const REST: Duration = Duration::from_secs(1);
 
 /// What flips took.
 pub(super) struct Flips {
-    /// From sending the change of a Pod until a watch of slices shows it.
-    pub(super) seen: Vec<Duration>,
+    /// From sending the change of a Pod until a watch shows it, for each observer.
+    pub(super) seen: Vec<Vec<Duration>>,
     /// From sending the change until the API server has answered.
     pub(super) answered: Vec<Duration>,
 }
 
 /// Makes each Pod not ready and then each of them ready, one every `1/rate` seconds, whether or not the one before
-/// has been seen. At the end all is as before.
+/// has been seen. At the end all is as before. Without observers nothing is waited for but the answers.
 pub(super) async fn run(
     lab: &Lab,
-    observer: &Observer,
+    observers: &[&Observer],
     pods: &[Pod],
     rate: u32,
     limit: Duration,
@@ -31,10 +31,13 @@ pub(super) async fn run(
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut sending = JoinSet::new();
+    let mut answered = Vec::new();
     for ready in [false, true] {
         for pod in pods {
             ticks.tick().await;
-            observer.expect(pod, Want::Ready(ready));
+            for observer in observers {
+                observer.expect(pod, Want::Ready(ready));
+            }
             let pod = pod.clone();
             sending.spawn(async move {
                 let began = Instant::now();
@@ -42,15 +45,19 @@ pub(super) async fn run(
             });
         }
         // A Pod that becomes ready before anybody has seen that it was not would never be seen.
-        observer.all_seen(lab, limit).await?;
-    }
-    let mut answered = Vec::new();
-    while let Some(sent) = sending.join_next().await {
-        let sent = sent.map_err(|error| lab::Error::Invalid(format!("changing a Pod: {error}")))?;
-        answered.push(sent?);
+        for observer in observers {
+            observer.all_seen(lab, limit).await?;
+        }
+        while let Some(sent) = sending.join_next().await {
+            let sent = sent.map_err(|error| lab::Error::Invalid(format!("changing a Pod: {error}")))?;
+            answered.push(sent?);
+        }
     }
     tokio::time::sleep(REST).await;
-    let mut seen = observer.take_seen(Want::Ready(false));
-    seen.extend(observer.take_seen(Want::Ready(true)));
-    Ok(Flips { seen, answered })
+    let seen = observers.iter().map(|observer| {
+        let mut seen = observer.take_seen(Want::Ready(false));
+        seen.extend(observer.take_seen(Want::Ready(true)));
+        seen
+    });
+    Ok(Flips { seen: seen.collect(), answered })
 }

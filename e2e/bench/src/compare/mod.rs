@@ -1,6 +1,6 @@
-//! Fairlead against kube-controller-manager's endpointslice-controller, in one lab and with the same content.
+//! Fairlead against kube-controller-manager with the same controllers, in one lab and with the same content.
 //!
-//! Both sides are processes on hosts of their own, with the rights of upstream's role for this controller. They are
+//! Both sides are processes on hosts of their own, with the rights of upstream's roles for these controllers. They are
 //! started and stopped in turn, so that whatever else the machine does befalls both. The lab's own
 //! kube-controller-manager (service accounts, garbage collection, namespaces) is a third process and not measured.
 
@@ -18,13 +18,17 @@ use lab::{Lab, ProxyMode, Result};
 use crate::report::{Output, Report};
 use crate::statistics::{millis, number, quantile};
 use content::Content;
-use observer::Observer;
+use observer::{Observer, Watched};
 use side::Side;
 
 /// Our side in the figures.
 const OURS: &str = "fairlead";
 /// The other side.
 const UPSTREAM: &str = "upstream";
+/// Neither of them runs: what the API server needs for the changes themselves.
+const NEITHER: &str = "neither";
+/// The name of the controller that makes Endpoints.
+const ENDPOINTS_CONTROLLER: &str = "endpoints-controller";
 /// Longer than either side takes for anything.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// A process that has just been started is looked at for at least so long, because it may wait for an answer before
@@ -35,9 +39,15 @@ const AT_LEAST: Duration = Duration::from_secs(8);
 #[derive(Debug, Parser)]
 #[command(
     name = "bench-compare",
-    about = "Fairlead against kube-controller-manager's endpointslice-controller"
+    about = "Fairlead against kube-controller-manager with the same controllers"
 )]
 pub struct Options {
+    /// Controllers that both sides run
+    #[arg(
+        long,
+        default_value = "endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller"
+    )]
+    controllers: String,
     /// Services, spread over 20 namespaces; as many again in one namespace
     #[arg(long, default_value_t = 1000)]
     services: usize,
@@ -82,7 +92,10 @@ struct Bench {
     options: Options,
     report: Report,
     lab: Lab,
+    /// Slices.
     observer: Observer,
+    /// Endpoints, if a controller makes them.
+    endpoints_observer: Option<Observer>,
     sides: [Side; 2],
     /// Pods in the lab that are endpoints.
     endpoints: usize,
@@ -92,10 +105,16 @@ impl Bench {
     async fn new(options: Options) -> Result<Self> {
         let report = Report::new("compare", &options.output).map_err(|error| unwritten(&error))?;
         let lab = Lab::builder().nodes(3).proxy(ProxyMode::None).start().await?;
-        let sides = [Side::fairlead(&lab).await?, Side::upstream(&lab).await?];
-        let observer = Observer::start(&lab).await?;
+        let controllers = &options.controllers;
+        let sides = [Side::fairlead(&lab, controllers).await?, Side::upstream(&lab, controllers).await?];
+        let observer = Observer::start(&lab, Watched::Slices).await?;
+        let endpoints_observer = if controllers.split(',').any(|name| name == ENDPOINTS_CONTROLLER) {
+            Some(Observer::start(&lab, Watched::Endpoints).await?)
+        } else {
+            None
+        };
         report.progress(&format!("a lab with Kubernetes {} is ready", lab.api_version().await?));
-        Ok(Self { options, report, lab, observer, sides, endpoints: 0 })
+        Ok(Self { options, report, lab, observer, endpoints_observer, sides, endpoints: 0 })
     }
 
     /// Services in many namespaces: start, memory, restart, flips.
@@ -107,9 +126,10 @@ impl Bench {
                 self.begin(round, index);
                 self.start_from_nothing(index).await?;
                 self.restart(index).await?;
-                self.flips(index, "flip", &content).await?;
+                self.flips(index, "flip", &content, Shown::Everywhere).await?;
                 self.sides[index].stop().await?;
             }
+            self.flips_of_neither(&content).await?;
         }
         Ok(())
     }
@@ -127,8 +147,9 @@ impl Bench {
                 self.sides[index].start()?;
                 self.observer.complete(&self.lab, self.endpoints, PATIENCE).await?;
                 self.sides[index].settled(&self.lab, AT_LEAST, PATIENCE).await?;
-                self.flips(index, "flip, one namespace", &crowd).await?;
-                self.flips(index, "flip, large Service", &large).await?;
+                self.flips(index, "flip, one namespace", &crowd, Shown::Everywhere).await?;
+                // Endpoints have only a thousand of them.
+                self.flips(index, "flip, large Service", &large, Shown::InSlices).await?;
                 self.rollout(index, &mut deployed).await?;
                 self.sides[index].stop().await?;
             }
@@ -155,18 +176,30 @@ impl Bench {
 
     /// Starts a side when there are no slices.
     async fn start_from_nothing(&mut self, index: usize) -> Result<()> {
-        content::delete_slices(&self.lab).await?;
-        self.observer.complete(&self.lab, 0, PATIENCE).await?;
+        content::delete_endpoints(&self.lab).await?;
+        for observer in self.observers(Shown::Everywhere) {
+            observer.complete(&self.lab, 0, PATIENCE).await?;
+        }
         let side = &self.sides[index];
+        let api_before = self.lab.api_server().usage()?;
         let began = side.start()?;
-        let complete = self.observer.complete(&self.lab, self.endpoints, PATIENCE).await?;
+        let mut complete = Vec::new();
+        for observer in self.observers(Shown::Everywhere) {
+            complete.push(observer.complete(&self.lab, self.endpoints, PATIENCE).await?);
+        }
         let usage = side.settled(&self.lab, AT_LEAST, PATIENCE).await?;
+        let api_cpu = self.lab.api_server().usage()?.cpu.saturating_sub(api_before.cpu);
         tokio::time::sleep(Duration::from_secs(self.options.settle)).await;
         let idle = side.usage()?;
         let idle_cpu =
             idle.cpu.saturating_sub(usage.cpu).as_secs_f64() * 1e3 / number_of_seconds(self.options.settle);
         self.add(index, "start: CPU", usage.cpu.as_secs_f64(), "s")?;
-        self.add(index, "start: slices complete", (complete - began).as_secs_f64(), "s")?;
+        for (complete, measure) in
+            complete.into_iter().zip(["start: slices complete", "start: Endpoints complete"])
+        {
+            self.add(index, measure, (complete - began).as_secs_f64(), "s")?;
+        }
+        self.add(index, "start: API server's CPU", api_cpu.as_secs_f64(), "s")?;
         self.add(index, "idle: CPU", idle_cpu, "ms/s")?;
         // Far below 2^53.
         #[expect(clippy::cast_precision_loss)]
@@ -181,25 +214,54 @@ impl Bench {
         let before = self.lab.writes().await?;
         side.start()?;
         let usage = side.settled(&self.lab, AT_LEAST, PATIENCE).await?;
-        let writes = self.lab.writes().await?.since(&before).of_resource("endpointslices");
+        let writes = self.lab.writes().await?.since(&before);
+        let writes = writes.of_resource("endpointslices") + writes.of_resource("endpoints");
         self.add(index, "restart: CPU", usage.cpu.as_secs_f64(), "s")?;
         let writes = usize::try_from(writes).map_or(f64::INFINITY, number);
         self.add(index, "restart: writes", writes, "writes")
     }
 
     /// Lets Pods become not ready and ready again, at a steady rate.
-    async fn flips(&mut self, index: usize, measure: &str, content: &Content) -> Result<()> {
+    async fn flips(&mut self, index: usize, measure: &str, content: &Content, shown: Shown) -> Result<()> {
         let side = &self.sides[index];
-        let before = side.usage()?;
+        let (before, api_before) = (side.usage()?, self.lab.api_server().usage()?);
         let pods = content.spread_pods(self.options.flips / 2);
-        let outcome = flips::run(&self.lab, &self.observer, &pods, self.options.rate, PATIENCE).await?;
+        let observers = self.observers(shown);
+        let outcome = flips::run(&self.lab, &observers, &pods, self.options.rate, PATIENCE).await?;
         let used = side.usage()?.cpu.saturating_sub(before.cpu);
-        let flips = outcome.seen.len();
-        self.add(index, &format!("{measure}: CPU"), used.as_secs_f64() * 1e3 / number(flips), "ms/flip")?;
-        self.quantiles(index, measure, &outcome.seen)?;
+        let api_used = self.lab.api_server().usage()?.cpu.saturating_sub(api_before.cpu);
+        let each = |cpu: Duration| cpu.as_secs_f64() * 1e3 / number(outcome.answered.len());
+        self.add(index, &format!("{measure}: CPU"), each(used), "ms/flip")?;
+        self.add(index, &format!("{measure}: API server's CPU"), each(api_used), "ms/flip")?;
+        for (seen, kind) in outcome.seen.iter().zip(["", ": Endpoints"]) {
+            self.quantiles(index, &format!("{measure}{kind}"), seen)?;
+        }
         // What both sides share: how long the API server takes for the change that they react to.
         let answered = quantile(&millis(&outcome.answered), 0.5).unwrap_or(f64::NAN);
         self.add(index, &format!("{measure}: patch answered, p50"), answered, "ms")
+    }
+
+    /// The same changes while neither side runs, and then what the requests of each side cost the API server in this
+    /// round: all that it needed more.
+    async fn flips_of_neither(&mut self, content: &Content) -> Result<()> {
+        const MEASURE: &str = "flip: API server's CPU";
+        let before = self.lab.api_server().usage()?;
+        let pods = content.spread_pods(self.options.flips / 2);
+        let outcome = flips::run(&self.lab, &[], &pods, self.options.rate, PATIENCE).await?;
+        let used = self.lab.api_server().usage()?.cpu.saturating_sub(before.cpu);
+        let alone = used.as_secs_f64() * 1e3 / number(outcome.answered.len());
+        self.report.add(MEASURE, NEITHER, alone, "ms/flip").map_err(|error| unwritten(&error))?;
+        for index in 0..self.sides.len() {
+            let whole = self.report.newest(MEASURE, self.sides[index].name).unwrap_or(f64::NAN);
+            self.add(index, "flip: API server's CPU for requests of this side", whole - alone, "ms/flip")?;
+        }
+        Ok(())
+    }
+
+    /// Who is to see a change.
+    fn observers(&self, shown: Shown) -> Vec<&Observer> {
+        let endpoints = self.endpoints_observer.iter().filter(|_| shown == Shown::Everywhere);
+        std::iter::once(&self.observer).chain(endpoints).collect()
     }
 
     /// Replaces all Pods of the Services.
@@ -237,11 +299,22 @@ impl Bench {
             ("flip, one namespace: CPU", 0.1),
             ("flip, large Service: CPU", 0.2),
             ("flip, large Service, p50", 0.15),
+            ("flip: API server's CPU for requests of this side", 1.0),
+            ("start: API server's CPU", 1.0),
         ] {
             self.report.want_ratio(measure, OURS, UPSTREAM, at_most);
         }
         self.report.want("restart: writes", OURS, 0.0);
     }
+}
+
+/// Where changes can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// In slices and, if a controller makes them, in Endpoints.
+    Everywhere,
+    /// In slices; Endpoints may leave them out.
+    InSlices,
 }
 
 fn number_of_seconds(seconds: u64) -> f64 {

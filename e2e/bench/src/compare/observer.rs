@@ -1,4 +1,4 @@
-//! What a client of the API sees of the slices, as it happens.
+//! What a client of the API sees of endpoints, as it happens.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,28 +11,54 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 /// Longer than any run, and bookmarks keep the connection busy.
-const WATCH: &str =
-    "/apis/discovery.k8s.io/v1/endpointslices?watch=true&allowWatchBookmarks=true&timeoutSeconds=36000";
+const WATCH: &str = "?watch=true&allowWatchBookmarks=true&timeoutSeconds=36000";
+
+/// Where endpoints are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watched {
+    /// In EndpointSlices.
+    Slices,
+    /// In Endpoints.
+    Endpoints,
+}
+
+impl Watched {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Slices => "/apis/discovery.k8s.io/v1/endpointslices",
+            Self::Endpoints => "/api/v1/endpoints",
+        }
+    }
+
+    /// The objects, for people.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Slices => "slices",
+            Self::Endpoints => "Endpoints",
+        }
+    }
+}
 
 /// What is to be seen of a Pod's endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Want {
     /// It is ready or not ready; one that is gone is not ready either.
     Ready(bool),
-    /// No slice has it.
+    /// No object has it.
     Gone,
 }
 
-/// A watch of all slices.
+/// A watch of all objects of one kind.
 pub(super) struct Observer {
+    watched: Watched,
     seen: Arc<Mutex<Seen>>,
 }
 
 #[derive(Default)]
 struct Seen {
-    /// Pods by the slice that names them.
-    slices: HashMap<String, HashSet<String>>,
-    /// In how many slices a Pod is.
+    /// Pods by the object that names them.
+    objects: HashMap<String, HashSet<String>>,
+    /// In how many objects a Pod is.
     places: HashMap<String, usize>,
     awaited: HashMap<(String, Want), Instant>,
     delays: HashMap<Want, Vec<Duration>>,
@@ -50,11 +76,44 @@ struct Event<'a> {
     object: &'a serde_json::value::RawValue,
 }
 
+/// An EndpointSlice or an Endpoints object: each has only one of the two lists.
 #[derive(Deserialize)]
-struct Slice {
+struct Object {
     metadata: Metadata,
     #[serde(default)]
     endpoints: Option<Vec<Endpoint>>,
+    #[serde(default)]
+    subsets: Option<Vec<Subset>>,
+}
+
+impl Object {
+    /// The names of the Pods in it, and whether each is ready.
+    fn into_pods(self) -> impl Iterator<Item = (String, bool)> {
+        let of_slice = self.endpoints.into_iter().flatten().map(|endpoint| {
+            let ready = endpoint.conditions.ready.unwrap_or(true);
+            (endpoint.target_ref, ready)
+        });
+        let of_subsets = self.subsets.into_iter().flatten().flat_map(|subset| {
+            let with = |list: Option<Vec<Address>>, ready| {
+                list.into_iter().flatten().map(move |address| (address.target_ref, ready))
+            };
+            with(subset.addresses, true).chain(with(subset.not_ready_addresses, false))
+        });
+        of_slice.chain(of_subsets).filter_map(|(target, ready)| Some((target?.name, ready)))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Subset {
+    addresses: Option<Vec<Address>>,
+    not_ready_addresses: Option<Vec<Address>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Address {
+    target_ref: Option<Target>,
 }
 
 #[derive(Deserialize)]
@@ -83,10 +142,11 @@ struct Target {
 
 impl Observer {
     /// Begins to watch.
-    pub(super) async fn start(lab: &Lab) -> Result<Self> {
-        let request = http::Request::get(WATCH)
+    pub(super) async fn start(lab: &Lab, watched: Watched) -> Result<Self> {
+        let path = format!("{}{WATCH}", watched.path());
+        let request = http::Request::get(&path)
             .body(Vec::new())
-            .map_err(|error| lab::Error::Invalid(format!("asking for {WATCH}: {error}")))?;
+            .map_err(|error| lab::Error::Invalid(format!("asking for {path}: {error}")))?;
         let lines = lab.api().request_stream(request).await?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);
@@ -94,7 +154,7 @@ impl Observer {
             let why = follow(lines, &shared).await;
             shared.lock().ended = Some(why);
         });
-        Ok(Self { seen })
+        Ok(Self { watched, seen })
     }
 
     /// From now on this is awaited of a Pod.
@@ -110,10 +170,11 @@ impl Observer {
 
     /// Waits until all expectations have been seen.
     pub(super) async fn all_seen(&self, lab: &Lab, limit: Duration) -> Result<()> {
-        lab.wait_until("slices to show all changes", limit, async || {
+        let name = self.watched.name();
+        lab.wait_until(format!("{name} to show all changes"), limit, async || {
             let seen = self.seen.lock();
             match (&seen.ended, seen.awaited.len()) {
-                (Some(why), _) => Err(format!("the watch of slices ended: {why}").into()),
+                (Some(why), _) => Err(format!("the watch of {name} ended: {why}").into()),
                 (None, 0) => Ok(()),
                 (None, count) => Err(format!("{count} have not been seen").into()),
             }
@@ -121,12 +182,13 @@ impl Observer {
         .await
     }
 
-    /// Waits until so many Pods are in slices, and says since when.
+    /// Waits until so many Pods are in the objects, and says since when.
     pub(super) async fn complete(&self, lab: &Lab, endpoints: usize, limit: Duration) -> Result<Instant> {
-        lab.wait_until(format!("{endpoints} endpoints in slices"), limit, async || {
+        let name = self.watched.name();
+        lab.wait_until(format!("{endpoints} endpoints in {name}"), limit, async || {
             let seen = self.seen.lock();
             match &seen.ended {
-                Some(why) => Err(format!("the watch of slices ended: {why}").into()),
+                Some(why) => Err(format!("the watch of {name} ended: {why}").into()),
                 None if seen.places.len() == endpoints => Ok(seen.last_change.unwrap_or_else(Instant::now)),
                 None => Err(format!("there are {}", seen.places.len()).into()),
             }
@@ -159,15 +221,14 @@ impl Seen {
         if event.kind == "BOOKMARK" {
             return Ok(());
         }
-        let slice: Slice = serde_json::from_str(event.object.get())?;
-        let name = key(&slice.metadata.namespace, &slice.metadata.name);
+        let object: Object = serde_json::from_str(event.object.get())?;
+        let namespace = object.metadata.namespace.clone();
+        let name = key(&namespace, &object.metadata.name);
         let mut pods = HashSet::new();
         if event.kind != "DELETED" {
-            for endpoint in slice.endpoints.into_iter().flatten() {
-                let Some(target) = endpoint.target_ref else { continue };
-                let pod = key(&slice.metadata.namespace, &target.name);
-                let ready = Want::Ready(endpoint.conditions.ready.unwrap_or(true));
-                self.fulfil(pod.clone(), ready, now);
+            for (pod, ready) in object.into_pods() {
+                let pod = key(&namespace, &pod);
+                self.fulfil(pod.clone(), Want::Ready(ready), now);
                 pods.insert(pod);
             }
         }
@@ -177,7 +238,8 @@ impl Seen {
                 0
             }) += 1;
         }
-        let before = if pods.is_empty() { self.slices.remove(&name) } else { self.slices.insert(name, pods) };
+        let before =
+            if pods.is_empty() { self.objects.remove(&name) } else { self.objects.insert(name, pods) };
         for pod in before.into_iter().flatten() {
             // The new places were counted first, so that a Pod that stays is never without one.
             if let Some(count) = self.places.get_mut(&pod) {
@@ -243,6 +305,24 @@ mod tests {
     }
 
     #[test]
+    fn endpoints_are_read_as_slices_are() {
+        let (mut seen, start) = (Seen::default(), Instant::now());
+        let event = |ready: &[&str], not_ready: &[&str]| {
+            let list = |pods: &[&str]| -> Vec<Value> {
+                pods.iter().map(|pod| json!({"ip": "10.0.0.1", "targetRef": {"name": pod}})).collect()
+            };
+            let subset = json!({"addresses": list(ready), "notReadyAddresses": list(not_ready)});
+            let object = json!({"metadata": {"namespace": "n", "name": "e"}, "subsets": [subset]});
+            json!({"type": "MODIFIED", "object": object}).to_string().into_bytes()
+        };
+        seen.take_in(&event(&["p", "q"], &[]), start).unwrap();
+        assert_eq!(seen.places.len(), 2);
+        seen.awaited.insert(("n/p".into(), Want::Ready(false)), start);
+        seen.take_in(&event(&["q"], &["p"]), start).unwrap();
+        assert_eq!(seen.delays[&Want::Ready(false)].len(), 1);
+    }
+
+    #[test]
     fn a_pod_that_moves_to_another_slice_is_not_gone() {
         let (mut seen, start) = (Seen::default(), Instant::now());
         seen.take_in(&event("ADDED", "a", &[("p", true)]), start).unwrap();
@@ -254,6 +334,6 @@ mod tests {
         assert_eq!(seen.delays[&Want::Gone].len(), 1);
         // One that is gone is not ready, too.
         assert_eq!(seen.delays[&Want::Ready(false)].len(), 1);
-        assert!(seen.places.is_empty() && seen.slices.is_empty());
+        assert!(seen.places.is_empty() && seen.objects.is_empty());
     }
 }

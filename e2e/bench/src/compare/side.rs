@@ -7,15 +7,23 @@ use lab::{Lab, Process, Result, Usage};
 
 use super::{OURS, UPSTREAM};
 
-/// The controller, by the name that both know.
-const CONTROLLER: &str = "endpointslice-controller";
-/// So many Services are worked on at a time, on both sides.
-const WORKERS: &str = "--concurrent-service-endpoint-syncs=50";
+/// So many objects each controller works on at a time, on both sides.
+const WORKERS: [(&str, &str); 3] = [
+    ("endpoints-controller", "--concurrent-endpoint-syncs=50"),
+    ("endpointslice-controller", "--concurrent-service-endpoint-syncs=50"),
+    ("endpointslice-mirroring-controller", "--mirroring-concurrent-service-endpoint-syncs=50"),
+];
 /// How often a process is looked at until it has settled.
 const LOOK: Duration = Duration::from_millis(250);
 /// It has settled when it used less than 3 % of a core for three seconds.
 const CALM_FOR: Duration = Duration::from_secs(3);
 const CALM_CPU: Duration = Duration::from_millis(90);
+
+/// The flags for the workers of these controllers: a controller that is off may not know its own.
+fn workers(controllers: &str) -> impl Iterator<Item = &'static str> {
+    let is_on = |name: &str| controllers.split(',').any(|controller| controller == name);
+    WORKERS.iter().filter(move |(name, _)| is_on(name)).map(|(_, flag)| *flag)
+}
 
 /// One of the two. It does not run unless started.
 pub(super) struct Side {
@@ -25,15 +33,17 @@ pub(super) struct Side {
 
 impl Side {
     /// `fairlead manager` with the ServiceAccount of `config/rbac`.
-    pub(super) async fn fairlead(lab: &Lab) -> Result<Self> {
-        let manager = lab.manager().controllers(CONTROLLER).flag(WORKERS).spawn().await?;
-        Self::ended(OURS, manager.process().clone()).await
+    pub(super) async fn fairlead(lab: &Lab, controllers: &str) -> Result<Self> {
+        let manager = lab.manager().controllers(controllers);
+        let manager = workers(controllers).fold(manager, lab::ManagerBuilder::flag);
+        Self::ended(OURS, manager.spawn().await?.process().clone()).await
     }
 
-    /// A kube-controller-manager that runs this controller only and is not held back by its client.
-    pub(super) async fn upstream(lab: &Lab) -> Result<Self> {
-        let flags = ["--kube-api-qps=10000", "--kube-api-burst=10000", WORKERS];
-        Self::ended(UPSTREAM, lab.upstream(CONTROLLER, &flags).await?).await
+    /// A kube-controller-manager that runs these controllers only and is not held back by its client.
+    pub(super) async fn upstream(lab: &Lab, controllers: &str) -> Result<Self> {
+        let unlimited = ["--kube-api-qps=10000", "--kube-api-burst=10000"];
+        let flags: Vec<_> = unlimited.into_iter().chain(workers(controllers)).collect();
+        Self::ended(UPSTREAM, lab.upstream(controllers, &flags).await?).await
     }
 
     async fn ended(name: &'static str, process: Process) -> Result<Self> {

@@ -1,10 +1,11 @@
-//! The show: Pods and a Service, slices, readiness, and what a client sees of it.
+//! The show: Pods and a Service, Endpoints and slices, readiness, a database outside of the cluster, and what a client
+//! sees of it.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use lab::{Error, Lab, NotYet, Pod, Result, cluster_ips, node_port};
@@ -29,6 +30,7 @@ pub(crate) async fn show(lab: &Lab) -> Result<()> {
     println!("All endpoints were in EndpointSlices {} after the Service was sent.\n", milliseconds(created));
     kubectl(lab, &["get", "pods,services", "-l", "app=web", "-o", "wide"]).await?;
     kubectl(lab, &["get", "endpointslices", "-l", SELECTOR, "-o", "wide"]).await?;
+    kubectl(lab, &["get", "endpoints", "web"]).await?;
 
     heading("A client outside of the cluster asks through ClusterIP and NodePort, IPv4 and IPv6");
     let port =
@@ -50,8 +52,36 @@ pub(crate) async fn show(lab: &Lab) -> Result<()> {
     heading("web-2 is ready again");
     flip(lab, &pods[1], true, address).await?;
     kubectl(lab, &["get", "endpointslices", "-l", SELECTOR, "-o", COLUMNS]).await?;
+
+    heading("A database outside of the cluster: a Service without selector, and Endpoints written by hand");
+    database(lab).await?;
     lab.check()
 }
+
+/// Endpoints by hand are mirrored into a slice, which is what kube-proxy reads.
+async fn database(lab: &Lab) -> Result<()> {
+    let server = lab.outside_server("database", 5432).await?;
+    let ports = json!([{ "name": "postgres", "port": 5432 }]);
+    let service = json!({ "metadata": { "name": "database" }, "spec": { "ports": ports } });
+    let service: Service = lab.create("default", service).await?;
+    let subsets = json!([{ "addresses": [{ "ip": server.ipv4().to_string() }], "ports": ports }]);
+    let endpoints = json!({ "metadata": { "name": "database" }, "subsets": subsets });
+    let created = Instant::now();
+    lab.create::<Endpoints>("default", endpoints).await?;
+    lab.wait_until("a slice that mirrors the Endpoints database", PATIENCE, async || {
+        let list = slices(lab).list(&ListParams::default().labels(MIRRORED)).await?;
+        if list.items.is_empty() { Err("there is none".into()) } else { Ok(()) }
+    })
+    .await?;
+    println!("The Endpoints were mirrored {} after they were sent.\n", milliseconds(created));
+    kubectl(lab, &["get", "services,endpoints", "database"]).await?;
+    kubectl(lab, &["get", "endpointslices", "-l", MIRRORED]).await?;
+    ask(lab, "ClusterIP", cluster_ips(&service)[0], 5432, &[server.name()]).await
+}
+
+/// The slices that mirror the Endpoints of the database.
+const MIRRORED: &str = "kubernetes.io/service-name=database,\
+    endpointslice.kubernetes.io/managed-by=endpointslicemirroring-controller.k8s.io";
 
 /// One row per slice: which Pods, and whether each is ready.
 const COLUMNS: &str = "custom-columns=NAME:.metadata.name,TYPE:.addressType,\

@@ -43,7 +43,7 @@ struct LabArguments {
     /// How kube-proxy programs the nodes
     #[arg(long, value_enum, default_value_t = Proxy::Nftables)]
     proxy: Proxy,
-    /// Who writes EndpointSlices: fairlead, or for comparison kube-controller-manager
+    /// Who writes Endpoints and EndpointSlices: fairlead, or for comparison kube-controller-manager
     #[arg(long, value_enum, default_value_t = Controller::Fairlead)]
     controller: Controller,
 }
@@ -59,6 +59,10 @@ enum Controller {
     Fairlead,
     Upstream,
 }
+
+/// What kube-controller-manager runs in place of `fairlead manager`.
+const UPSTREAM: [&str; 3] =
+    ["endpoints-controller", "endpointslice-controller", "endpointslice-mirroring-controller"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -99,7 +103,7 @@ async fn start(arguments: &LabArguments) -> Result<Lab> {
         Proxy::Iptables => ProxyMode::Iptables,
     });
     if arguments.controller == Controller::Upstream {
-        builder = builder.controller("endpoints-controller").controller("endpointslice-controller");
+        builder = UPSTREAM.iter().fold(builder, |builder, name| builder.controller(name));
     }
     println!(
         "Starting etcd, kube-apiserver, kube-controller-manager and {} nodes with kube-proxy ...",
@@ -131,7 +135,7 @@ fn invitation() -> String {
         "
 The lab runs until you press Ctrl-C; then nothing of it is left. From another terminal:
 
-  hack/in-lab {pid} kubectl get pods,services,endpointslices -o wide
+  hack/in-lab {pid} kubectl get pods,services,endpoints,endpointslices
   hack/in-lab {pid} --from client curl http://ADDRESS       as the client; also --from node-1, control-plane, ...
   hack/in-lab {pid}                                         a shell with kubectl; logs are in /run/fairlead/labs/0/logs
 "

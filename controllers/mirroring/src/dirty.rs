@@ -1,0 +1,93 @@
+//! What changed about an Endpoints object since it was last planned.
+
+use fairlead_machinery::queue::Dirt;
+use fairlead_objects::{Istr, ResourceVersion, Uid};
+
+/// More slices than this are no longer named one by one.
+const MOST_SLICES: usize = 64;
+
+/// What changed about an Endpoints object.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub(crate) struct Dirty {
+    /// The Endpoints or their Service: this calls for a plan. The rest is to be put right if others made it wrong.
+    called_for: bool,
+    /// All slices are to be looked at, though nothing is known to have changed. Then no single ones are named.
+    recheck: bool,
+    /// Slices that were seen in a new state.
+    slices: Vec<SliceSeen>,
+}
+
+/// The state in which a slice was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum SliceSeen {
+    Stored { name: Istr, version: ResourceVersion },
+    Deleted { name: Istr, uid: Uid },
+}
+
+impl Dirty {
+    /// The Endpoints or their Service changed.
+    pub(crate) fn called_for() -> Self {
+        Self { called_for: true, ..Self::default() }
+    }
+
+    pub(crate) fn recheck() -> Self {
+        Self { recheck: true, ..Self::default() }
+    }
+
+    pub(crate) fn slice(seen: SliceSeen) -> Self {
+        Self { slices: vec![seen], ..Self::default() }
+    }
+
+    pub(crate) fn is_called_for(&self) -> bool {
+        self.called_for
+    }
+
+    /// Keeps only slices that need a look. Returns whether anything is left to do.
+    pub(crate) fn retain_slices(&mut self, is_news: impl FnMut(&SliceSeen) -> bool) -> bool {
+        self.slices.retain(is_news);
+        self.called_for || self.recheck || !self.slices.is_empty()
+    }
+}
+
+impl Dirt for Dirty {
+    fn merge(&mut self, other: Self) {
+        self.called_for |= other.called_for;
+        self.slices.extend(other.slices);
+        self.recheck |= other.recheck || self.slices.len() > MOST_SLICES;
+        if self.recheck {
+            self.slices.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deleted() -> Dirty {
+        Dirty::slice(SliceSeen::Deleted { name: "s".into(), uid: "u".into() })
+    }
+
+    #[test]
+    fn causes_add_up_and_only_some_call_for_a_plan() {
+        let mut dirty = deleted();
+        dirty.merge(deleted());
+        assert!(!dirty.is_called_for());
+        assert!(dirty.clone().retain_slices(|_| true));
+        assert!(!dirty.clone().retain_slices(|_| false), "nothing is left");
+        dirty.merge(Dirty::recheck());
+        assert!(!dirty.is_called_for() && dirty.slices.is_empty());
+        assert!(dirty.clone().retain_slices(|_| false), "all are to be looked at");
+        dirty.merge(Dirty::called_for());
+        assert!(dirty.is_called_for());
+    }
+
+    #[test]
+    fn very_many_slices_are_all() {
+        let mut dirty = deleted();
+        for _ in 0..MOST_SLICES {
+            dirty.merge(deleted());
+        }
+        assert_eq!(dirty, Dirty::recheck());
+    }
+}

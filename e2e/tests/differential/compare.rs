@@ -1,0 +1,421 @@
+//! Whether two namespaces are alike, and how they differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::generate::EPOCH;
+use crate::normal::{CREATION, Endpoints, SLICE_CONTROLLER, Slice, State};
+use crate::operation::Operation;
+use crate::rules::{Rule, Used, before_restart, ends_pod};
+
+/// When the sides are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mode {
+    /// After each operation, when both have come to rest.
+    Settle,
+    /// After all operations, which follow each other at once.
+    Burst,
+}
+
+impl Mode {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Settle => "settle",
+            Self::Burst => "burst",
+        }
+    }
+}
+
+/// Slices that endpoints may be spread over: those of one Service, family, port set, labels and owner.
+type Group = (String, String, String, String);
+
+/// The judge of one history.
+pub(crate) struct Judge {
+    mode: Mode,
+    /// The most endpoints of a slice.
+    capacity: usize,
+    /// Groups over which endpoints are spread in different ways.
+    spread: BTreeSet<Group>,
+    /// Trigger times of upstream's objects that a rule allowed when they were written; they stay until the next write.
+    allowed: BTreeSet<(String, String)>,
+}
+
+/// What has just happened.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Happened<'a> {
+    /// The last operation.
+    pub(crate) last: Option<&'a Operation>,
+    /// The one before, if it was not compared.
+    pub(crate) unsettled: Option<&'a Operation>,
+    /// Upstream had to be touched, and therefore may have written without the time of the change.
+    pub(crate) upstream_late: bool,
+}
+
+impl Judge {
+    pub(crate) fn new(mode: Mode, capacity: usize) -> Self {
+        Self { mode, capacity, spread: BTreeSet::new(), allowed: BTreeSet::new() }
+    }
+
+    /// What differs, in lines; rules that were needed are counted when nothing does. `auto` has the Services in
+    /// topology mode Auto.
+    pub(crate) fn compare(
+        &mut self,
+        (upstream, ours): (&State, &State),
+        auto: &BTreeSet<String>,
+        happened: Happened<'_>,
+        used: &Used,
+    ) -> Result<(), String> {
+        let (allowed, rules) = (BTreeSet::new(), BTreeSet::new());
+        let mut comparison = Comparison { judge: self, auto, happened, allowed, rules, text: String::new() };
+        comparison.endpoints(&upstream.endpoints, &ours.endpoints);
+        let spread = comparison.slices(&upstream.slices, &ours.slices);
+        let Comparison { allowed, rules, text, .. } = comparison;
+        if !text.is_empty() {
+            return Err(text);
+        }
+        (self.spread, self.allowed) = (spread, allowed);
+        rules.into_iter().for_each(|rule| used.count(rule));
+        Ok(())
+    }
+}
+
+struct Comparison<'a> {
+    judge: &'a Judge,
+    auto: &'a BTreeSet<String>,
+    happened: Happened<'a>,
+    allowed: BTreeSet<(String, String)>,
+    rules: BTreeSet<Rule>,
+    text: String,
+}
+
+impl Comparison<'_> {
+    fn tell(&mut self, side: &str, what: &str) {
+        let _ = writeln!(self.text, "  {side:<8} {what}");
+    }
+
+    fn endpoints(&mut self, upstream: &BTreeMap<String, Endpoints>, ours: &BTreeMap<String, Endpoints>) {
+        let names: BTreeSet<_> = upstream.keys().chain(ours.keys()).collect();
+        for name in names {
+            let (theirs, mine) = (upstream.get(name), ours.get(name));
+            let differ = match (theirs, mine) {
+                (Some(theirs), Some(mine)) => {
+                    match self.triggers(name, false, theirs.trigger.as_ref(), mine.trigger.as_ref()) {
+                        Ok(rule) => {
+                            self.rules.extend(rule);
+                            theirs.body != mine.body
+                        }
+                        Err(()) => true,
+                    }
+                }
+                _ => true,
+            };
+            if differ {
+                let text = |it: Option<&Endpoints>| {
+                    it.map_or("none".to_owned(), |it| {
+                        format!("{}, trigger time {:?}", it.body, it.trigger.as_deref().unwrap_or("none"))
+                    })
+                };
+                self.tell("upstream", &format!("Endpoints {name}: {}", text(theirs)));
+                self.tell("fairlead", &format!("Endpoints {name}: {}", text(mine)));
+            }
+        }
+    }
+
+    /// Returns the groups that are spread in different ways.
+    fn slices(&mut self, upstream: &[Slice], ours: &[Slice]) -> BTreeSet<Group> {
+        let (theirs, mine) = (grouped(upstream), grouped(ours));
+        let groups: BTreeSet<_> = theirs.keys().chain(mine.keys()).cloned().collect();
+        let mut spread = BTreeSet::new();
+        for group in groups {
+            let nothing = Vec::new();
+            let (theirs, mine) =
+                (theirs.get(&group).unwrap_or(&nothing), mine.get(&group).unwrap_or(&nothing));
+            match self.group(&group, theirs, mine) {
+                Alike::Fully => {}
+                Alike::Spread => drop(spread.insert(group)),
+                Alike::Not => {
+                    for slice in theirs {
+                        self.tell("upstream", &describe(slice));
+                    }
+                    for slice in mine {
+                        self.tell("fairlead", &describe(slice));
+                    }
+                }
+            }
+        }
+        spread
+    }
+
+    fn group(&mut self, group: &Group, theirs: &[&Slice], mine: &[&Slice]) -> Alike {
+        if theirs == mine {
+            return Alike::Fully;
+        }
+        let auto = self.auto.contains(&group.0);
+        let mut rules = BTreeSet::new();
+        if auto && hints(theirs) != hints(mine) && zones(theirs) == zones(mine) {
+            rules.insert(Rule::HintsFollowOrder);
+        }
+        if more_notes(theirs, mine) {
+            rules.insert(Rule::ForeignAnnotations);
+        }
+        let left_out = |slices: &[&Slice]| {
+            let mut slices: Vec<Slice> = slices.iter().map(|&it| it.clone()).collect();
+            for slice in &mut slices {
+                slice.note.take_if(|_| rules.contains(&Rule::ForeignAnnotations));
+                for endpoint in &mut slice.endpoints {
+                    endpoint.hints.take_if(|_| rules.contains(&Rule::HintsFollowOrder));
+                }
+            }
+            slices.sort();
+            slices
+        };
+        let (left, right) = (left_out(theirs), left_out(mine));
+        let same = left.len() == right.len()
+            && left
+                .iter()
+                .zip(&right)
+                .all(|(one, other)| one.endpoints == other.endpoints && one.note == other.note);
+        let (mut rules, mut alike) = (rules, Alike::Fully);
+        if same {
+            for (one, other) in left.iter().zip(&right) {
+                match self.triggers(&one.name.0, auto, one.trigger.as_ref(), other.trigger.as_ref()) {
+                    Ok(rule) => rules.extend(rule),
+                    Err(()) => return Alike::Not,
+                }
+            }
+        } else {
+            let known = self.judge.spread.contains(group) || self.judge.mode == Mode::Burst;
+            let within =
+                |slices: &[Slice]| sizes(slices).last().is_none_or(|most| *most <= self.judge.capacity);
+            let spread = left.len().min(right.len()) > 0
+                && left.len().max(right.len()) > 1
+                && union(&left) == union(&right)
+                && within(&left)
+                && within(&right)
+                && (known || sizes(&left) == sizes(&right));
+            if !spread {
+                return Alike::Not;
+            }
+            rules.insert(Rule::Order);
+            alike = Alike::Spread;
+        }
+        self.rules.extend(rules);
+        alike
+    }
+
+    /// Whether trigger times of upstream's object of this name and of ours are alike, perhaps by a rule.
+    fn triggers(
+        &mut self,
+        name: &str,
+        auto: bool,
+        theirs: Option<&String>,
+        mine: Option<&String>,
+    ) -> Result<Option<Rule>, ()> {
+        if theirs == mine {
+            return Ok(None);
+        }
+        if self.judge.mode == Mode::Burst {
+            return Ok(Some(Rule::TriggerOfBurst));
+        }
+        if auto {
+            return Ok(Some(Rule::TriggerOfHints));
+        }
+        if theirs.is_none() && self.happened.upstream_late {
+            return Ok(Some(Rule::LateUpstream));
+        }
+        let (Some(time), None) = (theirs, mine) else { return Err(()) };
+        let key = (name.to_owned(), time.clone());
+        let Happened { last, unsettled, .. } = self.happened;
+        let of_operation = time.starts_with(EPOCH);
+        let rule = if self.judge.allowed.contains(&key) {
+            None
+        } else if of_operation && !last.is_some_and(|it| says(it, time)) {
+            Some(Rule::TriggerOfEarlierChange)
+        } else if of_operation && last.is_some_and(ends_pod) {
+            Some(Rule::TriggerOfEnd)
+        } else if time == CREATION && unsettled.is_some() {
+            unsettled.and_then(before_restart)
+        } else {
+            return Err(());
+        };
+        self.allowed.insert(key);
+        Ok(rule)
+    }
+}
+
+/// Whether an operation has this text in it.
+fn says(operation: &Operation, text: &str) -> bool {
+    serde_json::to_string(operation).is_ok_and(|it| it.contains(text))
+}
+
+/// How far a group is alike.
+enum Alike {
+    Fully,
+    /// But for the slices that endpoints are in.
+    Spread,
+    Not,
+}
+
+fn grouped(slices: &[Slice]) -> BTreeMap<Group, Vec<&Slice>> {
+    let mut groups: BTreeMap<Group, Vec<&Slice>> = BTreeMap::new();
+    for slice in slices {
+        let group =
+            (slice.service.clone(), slice.managed_by.clone(), slice.family.clone(), slice.header.clone());
+        groups.entry(group).or_default().push(slice);
+    }
+    groups
+}
+
+/// All endpoints, each as often as it is there.
+fn union(slices: &[Slice]) -> Vec<(&str, Option<&str>)> {
+    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+    let mut all: Vec<_> = endpoints.map(|it| (it.body.as_str(), it.hints.as_deref())).collect();
+    all.sort_unstable();
+    all
+}
+
+fn sizes(slices: &[Slice]) -> Vec<usize> {
+    let mut sizes: Vec<_> = slices.iter().map(|it| it.endpoints.len()).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+/// The hints of each endpoint.
+fn hints<'a>(slices: &[&'a Slice]) -> BTreeSet<(&'a str, Option<&'a str>)> {
+    slices.iter().flat_map(|it| &it.endpoints).map(|it| (it.body.as_str(), it.hints.as_deref())).collect()
+}
+
+/// How many endpoints are hinted to each zone, and how many to none.
+fn zones(slices: &[&Slice]) -> BTreeMap<Option<String>, usize> {
+    let mut zones = BTreeMap::new();
+    for endpoint in slices.iter().flat_map(|slice| &slice.endpoints) {
+        *zones.entry(endpoint.hints.clone()).or_default() += 1;
+    }
+    zones
+}
+
+/// Whether ours has annotations of others that upstream has no more.
+fn more_notes(theirs: &[&Slice], mine: &[&Slice]) -> bool {
+    let notes = |slices: &[&Slice]| slices.iter().filter_map(|it| it.note.clone()).collect::<BTreeSet<_>>();
+    let (theirs, mine) = (notes(theirs), notes(mine));
+    theirs != mine && theirs.is_subset(&mine)
+}
+
+fn describe(slice: &Slice) -> String {
+    let whose = match slice.managed_by.as_str() {
+        SLICE_CONTROLLER => "slice",
+        "" => "slice of nobody",
+        other => other.split('.').next().unwrap_or(other),
+    };
+    let endpoints: Vec<_> = slice.endpoints.iter().map(|it| brief(&it.body, it.hints.as_deref())).collect();
+    format!(
+        "{whose} of {} {}: {}, {}trigger time {:?}, {} endpoints [{}] ({})",
+        slice.service,
+        slice.family,
+        slice.header,
+        slice.note.as_ref().map(|note| format!("note {note}, ")).unwrap_or_default(),
+        slice.trigger.as_deref().unwrap_or("none"),
+        endpoints.len(),
+        endpoints.join("; "),
+        slice.name.0,
+    )
+}
+
+/// An endpoint in few words.
+fn brief(body: &str, hints: Option<&str>) -> String {
+    let value: Value = serde_json::from_str(body).unwrap_or_default();
+    let conditions: String = ["ready", "serving", "terminating"]
+        .into_iter()
+        .map(|key| match value["conditions"][key].as_bool() {
+            Some(true) => key.chars().next().unwrap_or('?'),
+            Some(false) => '-',
+            None => '?',
+        })
+        .collect();
+    let text = |value: &Value| value.as_str().unwrap_or("none").to_owned();
+    format!(
+        "{} {} {conditions} node {} zone {}{}",
+        text(&value["targetRef"]["uid"]),
+        value["addresses"],
+        text(&value["nodeName"]),
+        text(&value["zone"]),
+        hints.map(|hints| format!(" hints {hints}")).unwrap_or_default(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::normal::{Endpoint, Name};
+
+    fn slice(endpoints: &[&str]) -> Slice {
+        let endpoint = |it: &&str| Endpoint { body: (*it).to_owned(), hints: None };
+        Slice {
+            service: "web".into(),
+            managed_by: SLICE_CONTROLLER.into(),
+            family: "IPv4".into(),
+            header: "{}".into(),
+            endpoints: endpoints.iter().map(endpoint).collect(),
+            trigger: None,
+            note: None,
+            name: Name(String::new()),
+        }
+    }
+
+    fn state(slices: Vec<Slice>) -> State {
+        State { endpoints: BTreeMap::new(), slices }
+    }
+
+    fn alike(judge: &mut Judge, upstream: Vec<Slice>, ours: Vec<Slice>) -> bool {
+        let used = Used::default();
+        let last = Operation::Patch {
+            kind: crate::operation::Kind::Pod,
+            name: "p".into(),
+            status: true,
+            patch: serde_json::json!({ "status": { "conditions": [{ "lastTransitionTime": "2031-01-01T00:00:09Z" }] } }),
+        };
+        let happened = Happened { last: Some(&last), ..Happened::default() };
+        judge.compare((&state(upstream), &state(ours)), &BTreeSet::new(), happened, &used).is_ok()
+    }
+
+    #[test]
+    fn the_order_of_new_endpoints_is_free_and_their_number_is_not() {
+        let mut judge = Judge::new(Mode::Settle, 2);
+        assert!(!alike(&mut judge, vec![slice(&["a", "b"])], vec![slice(&["a"]), slice(&["b"])]));
+        assert!(alike(
+            &mut judge,
+            vec![slice(&["a", "b"]), slice(&["c", "d"])],
+            vec![slice(&["a", "c"]), slice(&["b", "d"])]
+        ));
+        // From then on the numbers may differ as well, but no endpoint and no slice above its capacity.
+        assert!(alike(&mut judge, vec![slice(&["c", "d"])], vec![slice(&["c"]), slice(&["d"])]));
+        assert!(!alike(&mut judge, vec![slice(&["c", "d"])], vec![slice(&["c"]), slice(&["e"])]));
+        assert!(!alike(&mut judge, vec![slice(&["c", "d", "e"])], vec![slice(&["c", "d"]), slice(&["e"])]));
+        // Once they are alike, the numbers count again.
+        assert!(alike(&mut judge, vec![slice(&["c", "d"])], vec![slice(&["c", "d"])]));
+        assert!(!alike(&mut judge, vec![slice(&["c", "d"])], vec![slice(&["c"]), slice(&["d"])]));
+    }
+
+    #[test]
+    fn labels_annotations_and_trigger_times_count() {
+        let mut judge = Judge::new(Mode::Settle, 2);
+        let change = |change: fn(&mut Slice)| {
+            let mut slice = slice(&["a"]);
+            change(&mut slice);
+            vec![slice]
+        };
+        let plain = || vec![slice(&["a"])];
+        assert!(!alike(&mut judge, plain(), change(|it| it.header = "{1}".into())));
+        assert!(!alike(&mut judge, plain(), change(|it| it.trigger = Some("now".into()))));
+        assert!(!alike(&mut judge, plain(), change(|it| it.endpoints[0].hints = Some("{}".into()))));
+        // An annotation of somebody else may be kept, and not be lost.
+        assert!(alike(&mut judge, plain(), change(|it| it.note = Some("1".into()))));
+        assert!(!alike(&mut judge, change(|it| it.note = Some("1".into())), plain()));
+        assert!(!alike(&mut judge, plain(), Vec::new()));
+        // The time of an earlier change of a Pod may be missing, that of the last one not.
+        assert!(alike(&mut judge, change(|it| it.trigger = Some("2031-01-01T00:00:08Z".into())), plain()));
+        assert!(!alike(&mut judge, change(|it| it.trigger = Some("2031-01-01T00:00:09Z".into())), plain()));
+    }
+}
