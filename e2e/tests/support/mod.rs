@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod endpoints;
+
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event, Service};

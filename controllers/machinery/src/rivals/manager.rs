@@ -30,7 +30,7 @@ struct Entry {
 pub enum LastWriter<'a> {
     /// The manager of this name: none is newer, and neither are we.
     Other(&'a str),
-    /// All fields are ours: what others did was put in by admission, or was written under our name.
+    /// All fields are ours: what others did was put in by admission, was written under our name, or only took fields away.
     Ourselves,
     /// It cannot be told: others have fields, but we wrote after them (who only takes fields away may leave no trace),
     /// or there are no `managedFields`.

@@ -142,7 +142,8 @@ impl Rivalry {
             Ok(managers) => match managers.last_writer() {
                 LastWriter::Other(manager) => format!("The field manager {manager:?}"),
                 LastWriter::Ourselves => {
-                    "Something that leaves no field manager (admission, or who writes under the name of this process)"
+                    "Something that leaves no field manager (admission, who only takes fields away, or who writes under \
+                     the name of this process)"
                         .to_owned()
                 }
                 LastWriter::Unknown => "Somebody (its managedFields do not say who)".to_owned(),
