@@ -58,6 +58,10 @@ soak: tools ## Create and delete SERVICES=100000 in MINUTES=60 and look at memor
 	FAIRLEAD_BINARY=$$(hack/target-directory)/release/fairlead MINUTES=$(MINUTES) SERVICES=$(SERVICES) \
 	  cargo test --workspace --test soak -- --ignored --nocapture
 
+.PHONY: drill-rivals
+drill-rivals: tools ## Run beside kube-controller-manager for MINUTES=10 under churn, and take over from it
+	MINUTES=$(MINUTES) cargo test --workspace --test standing_aside drill -- --ignored --nocapture
+
 .PHONY: bench
 bench: bench-memory bench-planning bench-compare ## Run all benchmarks
 

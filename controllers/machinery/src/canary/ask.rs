@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::inquiry::{Inquiry, News, PERIOD, SHORTEST_PERIOD, Stance, Step, Trouble, Verdict};
+use super::inquiry::{Heard, Inquiry, News, PERIOD, SHORTEST_PERIOD, Stance, Step, Trouble, Verdict};
 use super::note::{Note, UpstreamLease, first_stance};
 use super::objects::{Answer, Canary};
 use super::report::Report;
@@ -99,12 +99,12 @@ impl Asker {
                     self.follow(news, inquiry.stance(), "", error).await;
                 }
                 Step::Look => {
-                    let (number, who, error) = match self.look().await {
-                        Ok(Some((number, who))) => (Ok(Some(number)), who, None),
+                    let (heard, who, error) = match self.look().await {
+                        Ok(Some((heard, who))) => (Ok(Some(heard)), who, None),
                         Ok(None) => (Ok(None), String::new(), None),
                         Err(error) => (Err(trouble(&error.kind)), String::new(), Some(error)),
                     };
-                    let news = inquiry.looked(number, Instant::now());
+                    let news = inquiry.looked(heard, Instant::now());
                     self.follow(news, inquiry.stance(), &who, error).await;
                 }
             }
@@ -196,8 +196,8 @@ impl Asker {
         }
     }
 
-    /// The number of our newest question that is answered, and who did it.
-    async fn look(&self) -> Result<Option<(u64, String)>, WriteError> {
+    /// The newest of our questions that is answered, and who did it.
+    async fn look(&self) -> Result<Option<(Heard, String)>, WriteError> {
         let (namespace, name) = (&self.namespace, self.canary.service());
         let (answers, managed_by) = match self.canary.answer() {
             Answer::Endpoints(manager) => {
@@ -224,7 +224,11 @@ impl Asker {
             let (nonce, number) = label(&question)?.split_once('-')?;
             (nonce == self.nonce).then_some((number.parse::<u64>().ok()?, answer))
         });
-        Ok(numbered.max_by_key(|(number, _)| *number).map(|(number, answer)| (number, who(answer))))
+        let newest = numbered.max_by_key(|(number, _)| *number);
+        Ok(newest.map(|(number, answer)| {
+            let (who, from_fairlead) = who(answer);
+            (Heard { number, from_fairlead }, who)
+        }))
     }
 
     async fn upstream_lease(&self) -> UpstreamLease {
@@ -283,13 +287,13 @@ fn trouble(failure: &WriteFailure) -> Trouble {
     }
 }
 
-/// Who answered, as the beginning of a sentence.
-fn who(answer: &Value) -> String {
+/// Who answered, as the beginning of a sentence, and whether it is a Fairlead.
+fn who(answer: &Value) -> (String, bool) {
     let managers: FieldManagers = serde_json::from_value(answer.clone()).unwrap_or_default();
     match managers.last_writer() {
-        LastWriter::Other(manager) => manager.to_owned(),
-        LastWriter::Ourselves => "another Fairlead".to_owned(),
-        LastWriter::Unknown => "another process".to_owned(),
+        LastWriter::Other(manager) => (manager.to_owned(), false),
+        LastWriter::Ourselves => ("another Fairlead".to_owned(), true),
+        LastWriter::Unknown => ("another process".to_owned(), false),
     }
 }
 

@@ -51,6 +51,16 @@ pub enum Trouble {
     Lost,
 }
 
+/// An answer that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The question that it answers.
+    pub number: u64,
+    /// Is it another Fairlead's? That counts only in time: it may have begun to work when the question had long been
+    /// put, and have stood aside since, because we answered it. Otherwise both would.
+    pub from_fairlead: bool,
+}
+
 /// How a question ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -160,14 +170,15 @@ impl Inquiry {
         }
     }
 
-    /// The answer was looked for: the number of the newest question that is answered, whoever asked it.
-    pub fn looked(&mut self, outcome: Result<Option<u64>, Trouble>, now: Instant) -> News {
+    /// The answer was looked for: the newest of our questions that is answered.
+    pub fn looked(&mut self, outcome: Result<Option<Heard>, Trouble>, now: Instant) -> News {
         let Round::Open { asked, looks, next, ended } = self.round else { return News::default() };
         let looks = looks + 1;
         let late = looks > LOOKS.len();
-        if let Ok(Some(number)) = outcome
+        if let Ok(Some(Heard { number, from_fairlead })) = outcome
             && number > self.answered
             && number <= self.number
+            && !(from_fairlead && (late || number < self.number))
         {
             self.answered = number;
             let current = number == self.number;

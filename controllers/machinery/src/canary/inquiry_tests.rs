@@ -31,6 +31,15 @@ struct World {
     stances: Vec<(Duration, Stance)>,
 }
 
+fn from_upstream(number: u64) -> Heard {
+    Heard { number, from_fairlead: false }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as a look returns it")]
+fn heard(number: u64) -> Result<Option<Heard>, Trouble> {
+    Ok(Some(from_upstream(number)))
+}
+
 fn at<T: Copy>(history: &[(Duration, T)], time: Duration, before: T) -> T {
     history.iter().rev().find(|(from, _)| *from <= time).map_or(before, |(_, state)| *state)
 }
@@ -95,7 +104,9 @@ impl World {
                     }
                     self.inquiry.asked(trouble, self.now, PERIOD)
                 }
-                Step::Look => self.inquiry.looked(trouble.map(|()| self.answered()), self.now),
+                Step::Look => {
+                    self.inquiry.looked(trouble.map(|()| self.answered().map(from_upstream)), self.now)
+                }
             };
             self.verdicts.extend(news.verdict);
             if let Some(stance) = news.stance {
@@ -184,11 +195,29 @@ fn an_answer_to_an_earlier_question_counts_once() {
     }
     inquiry.asked(Ok(()), now + PERIOD, PERIOD);
     let news = News { verdict: Some(Verdict::Answered), stance: Some(Aside) };
-    assert_eq!(inquiry.looked(Ok(Some(1)), now + PERIOD), news);
+    assert_eq!(inquiry.looked(heard(1), now + PERIOD), news);
     // The second one, of the same round, is seen and says nothing more.
-    assert_eq!(inquiry.looked(Ok(Some(1)), now + PERIOD), News::default());
-    assert_eq!(inquiry.looked(Ok(Some(2)), now + PERIOD), News::default());
+    assert_eq!(inquiry.looked(heard(1), now + PERIOD), News::default());
+    assert_eq!(inquiry.looked(heard(2), now + PERIOD), News::default());
     assert_eq!(inquiry.next(now + PERIOD), Step::WaitUntil(now + 2 * PERIOD));
+}
+
+/// Two that answer each other must not both stand aside.
+#[test]
+fn another_fairlead_is_heard_only_in_time() {
+    let now = Instant::now();
+    let from_fairlead = |number| Ok(Some(Heard { number, from_fairlead: true }));
+    let mut inquiry = Inquiry::new(Working, now);
+    inquiry.asked(Ok(()), now, PERIOD);
+    for looks in 0..LOOKS.len() {
+        let verdict = (looks == LOOKS.len() - 1).then_some(Verdict::Unanswered);
+        assert_eq!(inquiry.looked(Ok(None), now), News { verdict, stance: None });
+    }
+    assert_eq!(inquiry.looked(from_fairlead(1), now), News::default(), "late");
+    inquiry.asked(Ok(()), now, PERIOD);
+    assert_eq!(inquiry.looked(from_fairlead(1), now), News::default(), "to the question before");
+    let news = News { verdict: Some(Verdict::Answered), stance: Some(Aside) };
+    assert_eq!(inquiry.looked(from_fairlead(2), now), news);
 }
 
 #[test]
@@ -196,8 +225,8 @@ fn what_was_never_asked_is_no_answer() {
     let now = Instant::now();
     let mut inquiry = Inquiry::new(Working, now);
     inquiry.asked(Ok(()), now, PERIOD);
-    assert_eq!(inquiry.looked(Ok(Some(7)), now), News::default());
-    assert_eq!(inquiry.looked(Ok(Some(0)), now), News::default());
+    assert_eq!(inquiry.looked(heard(7), now), News::default());
+    assert_eq!(inquiry.looked(heard(0), now), News::default());
     assert_eq!(inquiry.stance(), Working);
 }
 

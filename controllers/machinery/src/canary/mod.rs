@@ -22,7 +22,8 @@
 //! | a question that cannot be put | is like one without an answer: what is broken must not stop the cluster |
 //! | a new leader | begins as the one before ended, if that noted it less than [`FRESH`] ago |
 //!
-//! A Fairlead of another namespace answers as well, since its own canaries are others: of two, one works.
+//! A Fairlead of another namespace answers as well, since its own canaries are others: of two, the one that was there
+//! first works.
 
 mod ask;
 mod inquiry;
@@ -32,8 +33,8 @@ mod report;
 
 pub use self::ask::Asker;
 pub use self::inquiry::{
-    BLIND, Inquiry, LOOKS, LOST_AT_START, News, PERIOD, REFUSED_AT_START, SHORTEST_PERIOD, SILENT_ROUNDS,
-    Stance, Step, Trouble, Verdict,
+    BLIND, Heard, Inquiry, LOOKS, LOST_AT_START, News, PERIOD, REFUSED_AT_START, SHORTEST_PERIOD,
+    SILENT_ROUNDS, Stance, Step, Trouble, Verdict,
 };
 pub use self::note::{FRESH, LEASE_TOLERANCE, Note, UpstreamLease, first_stance};
 pub use self::objects::{Canaries, Canary, MIRRORED, SERVICE};
