@@ -134,7 +134,7 @@ impl ManagerBuilder {
         let mut environment = vec![("POD_NAME".to_owned(), name.clone())];
         environment.extend(self.environment);
         let process = start_in(&shared.site, &host, &name, binary, args, environment)?;
-        Ok(Manager { host, process })
+        Ok(Manager { name, host, process })
     }
 }
 
@@ -173,6 +173,7 @@ async fn host(shared: &Arc<Shared>, number: u8, name: &str) -> Result<Host> {
 /// A `fairlead manager` in the lab. Dropping this handle leaves it running until the lab ends.
 #[derive(Clone)]
 pub struct Manager {
+    name: String,
     host: Host,
     process: Process,
 }
@@ -182,7 +183,7 @@ impl Manager {
     /// log, as in a Pod of that name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.process.name()
+        &self.name
     }
 
     /// Its host; `set_connected(false)` cuts it off from the API server.

@@ -4,7 +4,7 @@ use fairlead_endpoints::controller as endpoints;
 use fairlead_endpointslice::controller as endpointslice;
 use fairlead_machinery::admin::Checks;
 use fairlead_machinery::canary::Canaries;
-use fairlead_machinery::client::{self, ClientError, ClientSettings};
+use fairlead_machinery::client::{self, ClientError, ClientSettings, Clients};
 use fairlead_machinery::events::{self, EventMetrics};
 use fairlead_machinery::metrics::Workqueues;
 use fairlead_machinery::permit::Permit;
@@ -46,14 +46,14 @@ pub(crate) async fn start(
     process: &mut Process<'_>,
 ) -> Result<(), ClientError> {
     let Process { registry, events: event_metrics, checks, tasks, stop, ready } = process;
-    let client = client::connect(&ClientSettings {
+    let Clients { reads: client, writes } = client::connect(&ClientSettings {
         kubeconfig: config.kubeconfig.clone(),
         master: config.master.clone(),
         user_agent: identity.user_agent("manager"),
     })
     .await?;
     let limit = config.api_limit.map(|limit| RateLimit { qps: limit.qps.into(), burst: limit.burst });
-    let writer = Writer::new(client.clone(), permit.clone(), limit);
+    let writer = Writer::new(writes, permit.clone(), limit);
     let workqueues = Workqueues::new(registry);
     let asking = config.rival_check.then(|| {
         let metrics = event_metrics.clone();

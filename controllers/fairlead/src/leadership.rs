@@ -61,7 +61,8 @@ impl Leadership {
             master: config.master.clone(),
             user_agent: identity.user_agent("leader election"),
         })
-        .await?;
+        .await?
+        .reads;
         let clock = Clock::boot();
         let term = Term::new(clock.clone());
         let candidate = Candidate {

@@ -1,5 +1,7 @@
 //! The connection to the API server.
 
+mod guarded;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,10 +12,14 @@ use kube::Client;
 use kube::client::Body;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
+pub(crate) use self::guarded::Guard;
+
 /// What we call ourselves: the first part of the user agent, up to `/`, which the API server also puts into
 /// `managedFields` of what we write.
 pub const FIELD_MANAGER: &str = "fairlead";
 
+/// How long it may take to be connected.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer to a list may take, and the beginning of one to a watch: as long as the API server itself
 /// works on a request by default.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
@@ -55,9 +61,18 @@ pub enum ClientError {
     },
 }
 
-/// A client that never resends by itself: every answer, also a bad one, goes back to the caller, which plans
+/// Connections to one API server. Each client has its own, so that none waits for the other.
+#[derive(Clone)]
+pub struct Clients {
+    /// For lists, watches, and single requests.
+    pub reads: Client,
+    /// For [`crate::write::Writer`], whose permit it asks for once more at the last moment.
+    pub writes: Client,
+}
+
+/// Clients that never resend by themselves: every answer, also a bad one, goes back to the caller, which plans
 /// anew. (The default of kube would resend for minutes, long after the permit to write was checked.)
-pub async fn connect(settings: &ClientSettings) -> Result<Client, ClientError> {
+pub async fn connect(settings: &ClientSettings) -> Result<Clients, ClientError> {
     let mut config = match &settings.kubeconfig {
         Some(path) => {
             let broken = |error: kube::config::KubeconfigError| ClientError::Kubeconfig {
@@ -76,9 +91,13 @@ pub async fn connect(settings: &ClientSettings) -> Result<Client, ClientError> {
     let agent = HeaderValue::from_str(&settings.user_agent).map_err(|error| setup(error.to_string()))?;
     let server = config.cluster_url.to_string();
     config.headers.push((USER_AGENT, agent));
-    config.connect_timeout = Some(Duration::from_secs(5));
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| ClientError::Setup { server, reason: chain(&error) })
+    let setup = |error: kube::Error| ClientError::Setup { server: server.clone(), reason: chain(&error) };
+    Ok(Clients {
+        writes: guarded::connect(&config).map_err(&setup)?,
+        reads: Client::try_from(config).map_err(&setup)?,
+    })
 }
 
 /// The same client for lists and watches.

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::client::chain;
+use crate::client::{Guard, chain};
 use crate::permit::Permit;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -282,9 +282,11 @@ impl Writer {
             .map_err(|error| failed(WriteFailure::Refused(format!("it cannot be encoded: {error}"))))?;
         let content_type =
             if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+        let guard = Guard::new(&self.permit);
         let request = Request::builder()
             .method(method)
             .uri(path)
+            .extension(guard.clone())
             .header(http::header::CONTENT_TYPE, content_type)
             .header(http::header::ACCEPT, "application/json")
             .body(Body::from(body))
@@ -306,6 +308,7 @@ impl Writer {
         };
         let (parts, bytes) = match tokio::time::timeout(TIMEOUT, exchange).await {
             Ok(Ok(answer)) => answer,
+            Ok(Err(_)) if guard.has_refused() => return Err(failed(WriteFailure::NotPermitted)),
             Ok(Err(reason)) => return Err(failed(WriteFailure::Unanswered(reason))),
             Err(_) => return Err(failed(WriteFailure::Unanswered(format!("none within {TIMEOUT:?}")))),
         };
