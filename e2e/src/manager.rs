@@ -37,6 +37,7 @@ pub struct ManagerBuilder {
     controllers: String,
     identity: Identity,
     endpoint: Option<Endpoint>,
+    leader_elect: bool,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -48,6 +49,7 @@ impl ManagerBuilder {
             controllers: "*".to_owned(),
             identity: Identity::service_account("fairlead-system", "fairlead-manager"),
             endpoint: None,
+            leader_elect: false,
             flags: Vec::new(),
             environment: Vec::new(),
         }
@@ -69,6 +71,20 @@ impl ManagerBuilder {
     pub fn through(mut self, endpoint: impl Into<Endpoint>) -> Self {
         self.endpoint = Some(endpoint.into());
         self
+    }
+
+    /// Whether it takes part in leader election; by default it does not. Its identity in the Lease begins with
+    /// [`Manager::name`].
+    pub fn leader_elect(mut self, elect: bool) -> Self {
+        self.leader_elect = elect;
+        self
+    }
+
+    /// The times of leader election: lease duration, renew deadline and retry period.
+    pub fn lease_times(self, duration: Duration, deadline: Duration, retry: Duration) -> Self {
+        self.flag(&format!("--leader-elect-lease-duration={}ms", duration.as_millis()))
+            .flag(&format!("--leader-elect-renew-deadline={}ms", deadline.as_millis()))
+            .flag(&format!("--leader-elect-retry-period={}ms", retry.as_millis()))
     }
 
     /// A further flag, such as `--max-endpoints-per-slice=2`.
@@ -111,11 +127,13 @@ impl ManagerBuilder {
             "manager".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--controllers={}", self.controllers),
-            "--leader-elect=false".to_owned(),
+            format!("--leader-elect={}", self.leader_elect),
             format!("--admin-bind-address=127.0.0.1:{ADMIN_PORT}"),
         ];
         args.extend(self.flags);
-        let process = start_in(&shared.site, &host, &name, binary, args, self.environment)?;
+        let mut environment = vec![("POD_NAME".to_owned(), name.clone())];
+        environment.extend(self.environment);
+        let process = start_in(&shared.site, &host, &name, binary, args, environment)?;
         Ok(Manager { host, process })
     }
 }
@@ -160,6 +178,13 @@ pub struct Manager {
 }
 
 impl Manager {
+    /// Its name, `manager-0` and so on. Each run of it has an identity that begins with it, in the Lease and in the audit
+    /// log, as in a Pod of that name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.process.name()
+    }
+
     /// Its host; `set_connected(false)` cuts it off from the API server.
     #[must_use]
     pub fn host(&self) -> &Host {

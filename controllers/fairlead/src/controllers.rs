@@ -18,47 +18,47 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::args::{Controller, ManagerConfig};
+use crate::identity::Identity;
 use crate::informers::Informers;
 use crate::rivals::{self, Asking};
 
 /// A controller that waits for its caches, and then works until it is told to stop.
 type Waiting = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
-/// When what ends.
-pub(crate) struct Ends {
+/// What the controllers are part of.
+pub(crate) struct Process<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) events: &'a EventMetrics,
+    pub(crate) checks: &'a Checks,
+    pub(crate) tasks: &'a mut Tasks,
     /// No new work is begun.
-    pub(crate) work: CancellationToken,
-    /// Nothing is written any more: work in progress had its time.
-    pub(crate) writes: CancellationToken,
+    pub(crate) stop: &'a CancellationToken,
+    /// Is cancelled when the caches are complete, so that the work can begin.
+    pub(crate) ready: &'a CancellationToken,
 }
 
 /// Starts the controllers that `config` enables, and what they stand on. They begin to work when their caches are
-/// complete; an API server that cannot be reached, or refuses, is waited for.
+/// complete, and write when they are permitted to; an API server that cannot be reached, or refuses, is waited for.
 pub(crate) async fn start(
     config: &ManagerConfig,
-    registry: &Registry,
-    checks: &Checks,
-    tasks: &mut Tasks,
-    ends: &Ends,
+    identity: &Identity,
+    permit: Permit,
+    process: &mut Process<'_>,
 ) -> Result<(), ClientError> {
-    if config.controllers.is_empty() {
-        return Ok(());
-    }
+    let Process { registry, events: event_metrics, checks, tasks, stop, ready } = process;
     let client = client::connect(&ClientSettings {
         kubeconfig: config.kubeconfig.clone(),
         master: config.master.clone(),
-        user_agent: format!("{}/{} (manager)", client::FIELD_MANAGER, env!("CARGO_PKG_VERSION")),
+        user_agent: identity.user_agent("manager"),
     })
     .await?;
     let limit = config.api_limit.map(|limit| RateLimit { qps: limit.qps.into(), burst: limit.burst });
-    let permit = Permit::until(ends.writes.clone());
     let writer = Writer::new(client.clone(), permit.clone(), limit);
     let workqueues = Workqueues::new(registry);
-    let event_metrics = EventMetrics::new(registry);
     let asking = config.rival_check.then(|| {
         let metrics = event_metrics.clone();
         let (recorder, events) = events::channel(client.clone(), rivals::COMPONENT, metrics, permit.clone());
-        tasks.spawn("events", events.run(ends.work.clone()));
+        tasks.spawn("events", events.run(stop.clone()));
         Asking::new(&config.namespace, registry, recorder)
     });
     let canaries = Canaries::of(&config.namespace);
@@ -71,10 +71,10 @@ pub(crate) async fn start(
             Controller::EndpointSlice => endpointslice::COMPONENT,
             Controller::Mirroring => mirroring::COMPONENT,
         };
-        let writer = rivals::narrow(controller, &writer, asking.as_ref(), checks, tasks, &ends.work);
+        let writer = rivals::narrow(controller, &writer, asking.as_ref(), checks, tasks, stop);
         let (metrics, permit) = (event_metrics.clone(), writer.permit().clone());
         let (recorder, events) = events::channel(client.clone(), component, metrics, permit);
-        tasks.spawn("events", events.run(ends.work.clone()));
+        tasks.spawn("events", events.run(stop.clone()));
         waiting.push(match controller {
             Controller::Endpoints => {
                 let settings = endpoints::Settings {
@@ -134,14 +134,16 @@ pub(crate) async fn start(
         });
     }
 
-    let synced = informers.start(&client, tasks, checks, &ends.work);
-    let (check, stop) = (checks.add("controllers", "waiting for the caches"), ends.work.clone());
+    let synced = informers.start(&client, tasks, checks, stop);
+    let check = checks.add("controllers", "waiting for the caches");
+    let (stop, ready) = (stop.clone(), ready.clone());
     tasks.spawn("controllers", async move {
         if stop.run_until_cancelled(synced).await.is_none() {
             return;
         }
         info!("all caches are complete, the controllers begin");
         check.ok();
+        ready.cancel();
         join_all(waiting.into_iter().map(|begin| begin(stop.clone()))).await;
     });
     Ok(())

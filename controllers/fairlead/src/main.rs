@@ -2,7 +2,9 @@
 
 mod args;
 mod controllers;
+mod identity;
 mod informers;
+mod leadership;
 mod logging;
 mod manager;
 mod rivals;

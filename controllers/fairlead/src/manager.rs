@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use fairlead_machinery::admin::{Admin, Checks};
+use fairlead_machinery::events::EventMetrics;
+use fairlead_machinery::permit::Permit;
 use fairlead_machinery::process_metrics;
 use fairlead_machinery::shutdown::{Shutdown, Tasks};
 use prometheus::Registry;
@@ -12,50 +14,94 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::args::{Controller, ManagerConfig};
-use crate::controllers::{self, Ends};
+use crate::controllers::{self, Process};
+use crate::identity::Identity;
+use crate::leadership::Leadership;
 
 /// How long rounds in progress may take to end. A Pod has 30 s by default between SIGTERM and SIGKILL.
 const WORK_GRACE: Duration = Duration::from_secs(15);
 /// How long the admin server may take to end, once everything else has.
 const ADMIN_GRACE: Duration = Duration::from_secs(5);
 
-/// Runs until a signal ends it: 0 after an orderly end, 1 if something failed, which is then in the log.
+/// The exit code when leadership was lost. kube-controller-manager has 1 for that, which here means a failure.
+const LEADERSHIP_LOST: u8 = 3;
+
+/// Why the process ends out of order.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("leaderelection lost: another process may lead now, so this one must not go on; start it again")]
+    LeadershipLost,
+    #[error("{0}")]
+    Other(#[from] Box<dyn Error>),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Other(reason.into())
+    }
+}
+
+/// Runs until a signal ends it, or the loss of leadership. 0 after an orderly end; why it is another code is in the log.
 pub(crate) fn run(config: ManagerConfig) -> ExitCode {
     // One thread: a change goes through many small tasks, and handing each to another thread costs more than it brings
     // (a quarter of the CPU of a readiness flip by `make bench-compare`). What takes long is the API server's work.
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("cannot start the runtime: {error}").into())
+        .map_err(|error| Failure::from(format!("cannot start the runtime: {error}")))
         .and_then(|runtime| runtime.block_on(serve(config)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("fairlead manager ends: {error}");
-            ExitCode::FAILURE
+            match error {
+                Failure::LeadershipLost => ExitCode::from(LEADERSHIP_LOST),
+                Failure::Other(_) => ExitCode::FAILURE,
+            }
         }
     }
 }
 
-async fn serve(config: ManagerConfig) -> Result<(), Box<dyn Error>> {
-    describe(&config);
+async fn serve(config: ManagerConfig) -> Result<(), Failure> {
+    let identity = Identity::of_this_process();
+    describe(&config, &identity);
     let shutdown =
         Shutdown::on_signals().map_err(|error| format!("cannot listen for SIGINT and SIGTERM: {error}"))?;
     let registry = Registry::new();
     process_metrics::register(&registry)
         .map_err(|error| format!("cannot register the metrics of the process: {error}"))?;
     let checks = Checks::new(shutdown.clone());
-    let ends = Ends { work: shutdown.token().clone(), writes: CancellationToken::new() };
+    // Nothing is written any more: work in progress had its time.
+    let writes = CancellationToken::new();
     let mut work = Tasks::new();
-    controllers::start(&config, &registry, &checks, &mut work, &ends).await?;
-    let admin = Admin::bind(config.admin_bind_address, checks, registry).await?;
+    let mut leadership = Leadership::none();
+    if !config.controllers.is_empty() {
+        let (events, ready) = (EventMetrics::new(&registry), CancellationToken::new());
+        let (stop, tasks) = (shutdown.token(), &mut work);
+        let mut process =
+            Process { registry: &registry, events: &events, checks: &checks, tasks, stop, ready: &ready };
+        if let Some(election) = &config.leader_election {
+            leadership = Leadership::seek(election, &config, &identity, &process).await.map_err(other)?;
+        }
+        let permit = leadership.narrow(&Permit::until(writes.clone()));
+        controllers::start(&config, &identity, permit, &mut process).await.map_err(other)?;
+    }
+    let admin = Admin::bind(config.admin_bind_address, checks, registry).await.map_err(other)?;
 
     // The admin server ends last: health can be asked while everything else drains.
     let stop_admin = CancellationToken::new();
     let mut serving = Tasks::new();
     serving.spawn("admin", admin.serve(stop_admin.clone()));
 
+    let leadership_lost = leadership.lost();
     let lost = tokio::select! {
+        biased;
+        () = leadership_lost => {
+            // Nothing is written any more. What is under way is not waited for: its outcome is of no use here.
+            leadership.end().await;
+            return Err(Failure::LeadershipLost);
+        }
+        Some(ended) = leadership.next_ended() => Some(ended),
         () = shutdown.begun() => None,
         Some(ended) = serving.next_ended() => Some(ended),
         Some(ended) = work.next_ended() => Some(ended),
@@ -70,7 +116,11 @@ async fn serve(config: ManagerConfig) -> Result<(), Box<dyn Error>> {
     if !left.is_empty() {
         warn!(tasks = left.join(","), "some tasks did not end in time");
     }
-    ends.writes.cancel();
+    writes.cancel();
+    // Only who has written the last is followed at once; otherwise others wait until the lease expires.
+    if left.is_empty() {
+        leadership.release().await;
+    }
     stop_admin.cancel();
     let left = serving.drain(ADMIN_GRACE).await;
     if !left.is_empty() {
@@ -80,14 +130,19 @@ async fn serve(config: ManagerConfig) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn other(error: impl Error + 'static) -> Failure {
+    Failure::Other(Box::new(error))
+}
+
 /// Says at the start of the log what this process is going to do.
-fn describe(config: &ManagerConfig) {
+fn describe(config: &ManagerConfig, identity: &Identity) {
     let credentials = match &config.kubeconfig {
         Some(path) => path.display().to_string(),
         None => "service account of the Pod".to_owned(),
     };
     info!(
         version = env!("CARGO_PKG_VERSION"),
+        %identity,
         controllers = %config.controllers,
         namespace = config.namespace,
         credentials,

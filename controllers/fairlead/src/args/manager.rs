@@ -11,6 +11,7 @@ use super::Environment;
 use super::controllers::Controllers;
 use super::endpoints::{EndpointsConfig, EndpointsFlags};
 use super::endpointslice::{EndpointSliceConfig, EndpointSliceFlags};
+use super::leader_election::{LeaderElection, LeaderElectionFlags};
 use super::mirroring::{MirroringConfig, MirroringFlags};
 use super::values::{
     NO_TIME, Problems, boolean, duration, float32, int32, namespace, server, socket_address,
@@ -43,18 +44,8 @@ pub(super) struct ManagerFlags {
     #[arg(long, value_name = "float32", default_value = "0", help_heading = GENERIC)]
     kube_api_qps: String,
 
-    /// Start a leader election client and gain leadership before executing the main loop. Not part of this build:
-    /// it has to be given as --leader-elect=false, and only one process may run.
-    #[arg(
-        long,
-        value_name = "bool",
-        default_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        help_heading = GENERIC,
-    )]
-    leader_elect: String,
+    #[command(flatten)]
+    leader_election: LeaderElectionFlags,
 
     /// Accepted and without effect. Differs from kube-controller-manager: objects are checked again every
     /// --recheck-period, not at a random time between this period and twice as much.
@@ -148,6 +139,8 @@ pub(crate) struct ManagerConfig {
     pub(crate) api_limit: Option<ApiLimit>,
     /// `--controllers`
     pub(crate) controllers: Controllers,
+    /// The flags of leader election; `None`: there is none.
+    pub(crate) leader_election: Option<LeaderElection>,
     /// The flags of the Endpoints controller.
     pub(crate) endpoints: EndpointsConfig,
     /// The flags of the EndpointSlice controller.
@@ -187,13 +180,7 @@ impl ManagerFlags {
         );
         let burst = problems.take("kube-api-burst", int32(&self.kube_api_burst, &(0..=i32::MAX)));
         let qps = problems.take("kube-api-qps", float32(&self.kube_api_qps));
-        if let Some(true) = problems.take("leader-elect", boolean(&self.leader_elect)) {
-            problems.add(
-                "--leader-elect must be false, but is true (the default, as in kube-controller-manager): leader \
-                 election is not part of this build; run a single process and pass --leader-elect=false"
-                    .to_owned(),
-            );
-        }
+        let leader_election = self.leader_election.check(&mut problems);
         let resync = problems.take("min-resync-period", duration(&self.min_resync_period, NO_TIME));
         let endpoints = self.endpoints.check(&mut problems);
         let endpointslice = self.endpointslice.check(&mut problems);
@@ -262,6 +249,7 @@ impl ManagerFlags {
             api_limit: (qps > 0.0)
                 .then(|| ApiLimit { qps, burst: if burst == 0 { BURST } else { burst.cast_unsigned() } }),
             controllers,
+            leader_election,
             endpoints,
             endpointslice,
             mirroring,

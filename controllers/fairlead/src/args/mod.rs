@@ -8,6 +8,7 @@ mod controllers;
 mod endpoints;
 mod endpointslice;
 mod go_duration;
+mod leader_election;
 mod manager;
 mod mirroring;
 mod values;
@@ -20,6 +21,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::controllers::{Controller, Controllers};
+pub(crate) use self::leader_election::LeaderElection;
 pub(crate) use self::manager::ManagerConfig;
 use self::manager::ManagerFlags;
 use crate::logging::Logging;
@@ -55,6 +57,9 @@ enum RoleFlags {
     /// Flags that exist in kube-controller-manager have its names, syntax, ranges and defaults; where one differs,
     /// its text says so. Of a flag that is given several times the last counts (--controllers adds up). Several
     /// wrong values are reported together, and nothing is started.
+    ///
+    /// Exit codes: 0 after SIGTERM or SIGINT, 1 if something failed, 2 for wrong flags, 3 if leadership was lost; in all
+    /// cases the log says why, and starting it again is right.
     Manager(Box<ManagerFlags>),
 }
 

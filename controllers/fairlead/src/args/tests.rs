@@ -2,6 +2,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use fairlead_machinery::lease::Timing;
+
 use super::*;
 use crate::args::endpoints::EndpointsConfig;
 use crate::args::endpointslice::EndpointSliceConfig;
@@ -156,7 +158,13 @@ const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
     ("kube-api-burst", "2147483647", |c| c.notices.len().to_string(), "1"),
     ("v", "10", |_| String::new(), ""),
     ("logging-format", "json", |_| String::new(), ""),
-    ("leader-elect", "0", |_| String::new(), ""),
+    ("leader-elect", "0", |c| format!("{:?}", c.leader_election), "None"),
+    ("leader-elect-lease-duration", "1m", |_| String::new(), ""),
+    ("leader-elect-renew-deadline", "5s", |_| String::new(), ""),
+    ("leader-elect-retry-period", "500ms", |_| String::new(), ""),
+    ("leader-elect-resource-lock", "leases", |_| String::new(), ""),
+    ("leader-elect-resource-name", "a.b", |_| String::new(), ""),
+    ("leader-elect-resource-namespace", "kube-system", |_| String::new(), ""),
 ];
 
 #[test]
@@ -213,6 +221,30 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("min-resync-period", "-1ns", "must not be less than 0s, but got -1ns"),
     ("recheck-period", "999999999ns", "must not be less than 1s, but got 999999999ns"),
+    ("leader-elect-lease-duration", "-1s", "must not be less than 0s, but got -1s"),
+    (
+        "leader-elect-renew-deadline",
+        "10",
+        "must be a duration such as 500ms, 10s or 1h30m, but got \"10\": a number has no unit",
+    ),
+    ("leader-elect-retry-period", "-2s", "must not be less than 0s, but got -2s"),
+    (
+        "leader-elect-resource-lock",
+        "endpoints",
+        "must be \"leases\", the only kind of lock that there is, but got \"endpoints\"",
+    ),
+    (
+        "leader-elect-resource-name",
+        "Manager",
+        "must be the name of an object (at most 253 lower-case letters, digits, dashes and dots, with a letter or digit \
+         at either end and beside each dot), but got \"Manager\"",
+    ),
+    (
+        "leader-elect-resource-namespace",
+        "-",
+        "must be the name of a namespace (at most 63 lower-case letters, digits and dashes, no dash at either end), \
+         but got \"-\"",
+    ),
     ("prune-leftovers", "maybe", "must be true or false, but got \"maybe\""),
     ("rival-check", "2", "must be true or false, but got \"2\""),
     ("kube-api-qps", "fast", "must be a number, but got \"fast\""),
@@ -273,24 +305,40 @@ fn all_wrong_values_are_reported_together() {
 }
 
 #[test]
-fn leader_election_has_to_be_switched_off() {
-    for flags in [
-        &["manager"][..],
-        &["manager", "--leader-elect"],
-        &["manager", "--leader-elect=true"],
-        &["manager", "--leader-elect=T"],
-        &["manager", "--leader-elect=false", "--leader-elect"],
-    ] {
-        let Err(Answer::Refused(_, problems)) = fairlead(flags, &Environment::default()) else {
-            panic!("{flags:?} was not refused");
-        };
-        let [problem] = &problems[..] else { panic!("{problems:?}") };
-        assert!(problem.contains("not part of this build"), "{problem}");
-        assert!(problem.ends_with("pass --leader-elect=false"), "{problem}");
-    }
+fn leader_election_is_on_with_the_times_of_kube_controller_manager() {
+    let of = |flags: &[&str]| fairlead(&[&["manager"], flags].concat(), &Environment::default());
+    let Ok(Invocation { role: Role::Manager(config), .. }) = of(&[]) else { panic!("refused") };
+    let election = config.leader_election.unwrap();
+    assert_eq!((election.namespace, election.name.as_str()), (None, "fairlead-manager"));
+    assert_eq!(election.timing, Timing::default());
     for flag in ["--leader-elect=false", "--leader-elect=F", "--leader-elect=0"] {
-        assert!(fairlead(&["manager", "--leader-elect", flag], &Environment::default()).is_ok());
+        let Ok(Invocation { role: Role::Manager(config), .. }) = of(&["--leader-elect", flag]) else {
+            panic!("refused")
+        };
+        assert_eq!(config.leader_election, None);
     }
+    for (flags, expected) in [
+        (
+            &["--leader-elect-renew-deadline=15s"][..],
+            "the --leader-elect-* flags do not go together: the lease duration (15s) must be greater than the renew \
+             deadline (15s)",
+        ),
+        (
+            &["--leader-elect-retry-period=9s"],
+            "the --leader-elect-* flags do not go together: the renew deadline (10s) must be greater than 1.2 times the \
+             retry period (9s)",
+        ),
+        (
+            &["--leader-elect-resource-name=kube-controller-manager"],
+            "--leader-elect-resource-name must not be \"kube-controller-manager\": holding that lease would stop the \
+             cluster's own controllers; leave the flag out",
+        ),
+    ] {
+        let Err(Answer::Refused(_, problems)) = of(flags) else { panic!("{flags:?} was not refused") };
+        assert_eq!(problems, [expected]);
+    }
+    // Without leader election the times do not matter.
+    assert!(of(&["--leader-elect=false", "--leader-elect-retry-period=9s"]).is_ok());
 }
 
 #[test]
@@ -394,6 +442,12 @@ fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
         ("kube-api-burst", None),
         ("kube-api-qps", None),
         ("leader-elect", Some("(default true)")),
+        ("leader-elect-lease-duration", Some("(default 15s)")),
+        ("leader-elect-renew-deadline", Some("(default 10s)")),
+        ("leader-elect-resource-lock", Some("(default \"leases\")")),
+        ("leader-elect-resource-name", Some("(default \"fairlead-manager\")")),
+        ("leader-elect-resource-namespace", None),
+        ("leader-elect-retry-period", Some("(default 2s)")),
         ("min-resync-period", Some("(default 12h0m0s)")),
         ("concurrent-endpoint-syncs", Some("(default 5)")),
         ("endpoint-updates-batch-period", None),
@@ -424,7 +478,7 @@ fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
         assert!(entry(flag).contains("Differs from kube-controller-manager"), "{flag}");
     }
     let flags = help.lines().filter(|line| is_flag(line)).count();
-    assert_eq!(flags, 22, "{help}");
+    assert_eq!(flags, 28, "{help}");
     assert!(asked(&["--help"]).contains("manager"));
 }
 

@@ -140,6 +140,23 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
     })
 }
 
+/// The name of an object (RFC 1123 subdomain).
+pub(super) fn object_name(text: &str) -> Result<String, String> {
+    let is_label = |label: &str| {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        label.bytes().all(|byte| letter(byte) || byte == b'-')
+            && label.bytes().next().is_some_and(letter)
+            && label.bytes().last().is_some_and(letter)
+    };
+    let valid = text.len() <= 253 && text.split('.').all(is_label);
+    valid.then(|| text.to_owned()).ok_or_else(|| {
+        format!(
+            "must be the name of an object (at most 253 lower-case letters, digits, dashes and dots, with a letter or \
+             digit at either end and beside each dot), but got {text:?}"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +270,16 @@ mod tests {
             ["192.0.2.1:6443", "localhost", "https://", "/path", "ftp://x", "unix:///run/x", "https://a b"]
         {
             assert!(server(text).unwrap_err().ends_with(&format!("but got {text:?}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn object_names() {
+        for text in ["fairlead-manager", "a", "0.b-c", &"x".repeat(253)] {
+            assert_eq!(object_name(text), Ok(text.to_owned()));
+        }
+        for text in ["", "-a", "a-", "A", "a..b", ".a", "a.", "a-.b", "a_b", "ü", &"x".repeat(254)] {
+            assert!(object_name(text).unwrap_err().ends_with(&format!("but got {text:?}")), "{text}");
         }
     }
 

@@ -35,6 +35,7 @@ fn from_upstream(number: u64) -> Heard {
     Heard { number, from_fairlead: false }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as a look returns it")]
 fn heard(number: u64) -> Result<Option<Heard>, Trouble> {
     Ok(Some(from_upstream(number)))
 }

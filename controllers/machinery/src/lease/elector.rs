@@ -152,14 +152,15 @@ impl Elector {
         &self.identity
     }
 
-    /// The Lease as it was last seen, `None` in it if there is none. `None`: not known.
-    pub(super) fn seen(&self) -> Option<Option<&Seen>> {
-        Some(self.known.as_ref()?.lease.as_ref())
+    /// Has the Lease, or that there is none, been seen, and may it still be so?
+    pub(super) fn knows(&self) -> bool {
+        self.known.is_some()
     }
 
     /// The UID of the Lease; empty if that is not known.
     pub(super) fn uid(&self) -> String {
-        self.seen().flatten().and_then(|lease| lease.0.metadata.uid.clone()).unwrap_or_default()
+        let lease = self.known.as_ref().and_then(|known| known.lease.as_ref());
+        lease.and_then(|lease| lease.0.metadata.uid.clone()).unwrap_or_default()
     }
 
     /// Who holds the Lease, as far as is known.
@@ -239,15 +240,14 @@ impl Elector {
         if self.known.as_ref().is_some_and(|known| known.lease == lease) {
             return;
         }
-        match &lease {
-            Some(lease) => self.newest = lease.number(),
-            None => {
-                let held = self.known.as_ref().and_then(|known| {
-                    let lease = known.lease.as_ref()?;
-                    Some(self.free_at(lease, known.since))
-                });
-                self.reserved_until = held.unwrap_or(self.reserved_until);
-            }
+        if let Some(lease) = &lease {
+            self.newest = lease.number();
+        } else {
+            let held = self.known.as_ref().and_then(|known| {
+                let lease = known.lease.as_ref()?;
+                Some(self.free_at(lease, known.since))
+            });
+            self.reserved_until = held.unwrap_or(self.reserved_until);
         }
         // A leader waits for its round, unless there is nothing left to renew; others must not wait at all.
         let waits = matches!(self.role, Role::Leader { .. }) && lease.is_some();

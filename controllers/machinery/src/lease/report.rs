@@ -42,8 +42,10 @@ pub struct Reporter {
     recorder: Recorder,
     check: Check,
     leads: bool,
-    /// Who was last told to hold the Lease; `None`: nothing was told yet.
-    holder: Option<Option<String>>,
+    /// Has anything been told of who holds the Lease?
+    told: bool,
+    /// Who holds it, as was last told.
+    holder: Option<String>,
     /// What fails at present: requests, and the watch.
     troubles: [Option<String>; 2],
 }
@@ -59,7 +61,7 @@ impl Reporter {
     /// `check` is the readiness check of the election.
     #[must_use]
     pub fn new(metrics: LeaseMetrics, recorder: Recorder, check: Check) -> Self {
-        Self { metrics, recorder, check, leads: false, holder: None, troubles: [None, None] }
+        Self { metrics, recorder, check, leads: false, told: false, holder: None, troubles: [None, None] }
     }
 
     pub(super) fn begins(&self, elector: &Elector) {
@@ -84,9 +86,8 @@ impl Reporter {
             }
             self.tell(elector, if leads { "became leader" } else { "stopped leading" });
         }
-        let Some(seen) = elector.seen() else { return };
-        let holder = seen.and_then(|lease| lease.record().holder);
-        if self.holder.as_ref() == Some(&holder) {
+        let holder = elector.holder();
+        if !elector.knows() || (self.told && self.holder == holder) {
             return;
         }
         let note = match &holder {
@@ -98,7 +99,8 @@ impl Reporter {
             None => "nobody leads".to_owned(),
         };
         self.check.ok_with(note);
-        self.holder = Some(holder);
+        self.told = true;
+        self.holder = holder;
     }
 
     pub(super) fn lost(&self, elector: &Elector) {
@@ -119,7 +121,7 @@ impl Reporter {
             Some(reason) if *known == trouble => debug!("{reason}; trying again"),
             Some(reason) => {
                 warn!("{reason}; trying again");
-                if self.holder.is_none() {
+                if !self.told && matches!(way, Way::Requests) {
                     self.check.fail(reason.clone());
                 }
             }

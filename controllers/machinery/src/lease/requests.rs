@@ -5,14 +5,12 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::PostParams;
+use kube::core::Status;
 
 use super::timer::sleep_until;
 use super::{Input, Request, Seen};
 use crate::client::chain;
 use crate::clock::Clock;
-
-/// The right is missing, or the namespace: the same manifests bring both.
-const ADVICE: &str = "; the manifests in config/rbac give what is needed";
 
 /// The Lease of one name.
 #[derive(Clone)]
@@ -77,7 +75,16 @@ fn refused(request: &Request, error: &kube::Error) -> (Input, String) {
         (409, Request::Create(_) | Request::Replace(_)) | (404, Request::Replace(_)) => {
             (Input::Conflict, status.message.clone())
         }
-        (403 | 404, _) => (Input::Failed, format!("{}{ADVICE}", status.message)),
-        _ => (Input::Failed, status.message.clone()),
+        _ => (Input::Failed, with_advice(status)),
     }
+}
+
+/// What the API server says, and what to do about it.
+pub(super) fn with_advice(status: &Status) -> String {
+    let advice = match status.code {
+        // The right is missing, or the namespace: the same manifests bring both.
+        403 | 404 => "; the manifests in config/rbac give what is needed",
+        _ => "",
+    };
+    format!("{}{advice}", status.message)
 }

@@ -71,9 +71,9 @@ impl Election {
         Self { client, elector, remote, term, reporter, role: Role::Follower }
     }
 
-    /// Follows the Lease, takes it once `ready` is over, and keeps it until it is lost, or until `stop`: then it is given
-    /// back, so that another can have it at once. Before `stop` the work that it guards must have ended.
-    pub async fn run(mut self, ready: impl Future<Output = ()> + Send, stop: CancellationToken) -> End {
+    /// Follows the Lease, takes it once `ready` is over, and keeps it until it is lost, or until `release`: then it is
+    /// given back, so that another can have it at once. The work that it guards must have ended before that.
+    pub async fn run(mut self, ready: impl Future<Output = ()> + Send, release: CancellationToken) -> End {
         self.reporter.begins(&self.elector);
         let (namespace, name) = (self.remote.namespace.clone(), self.remote.name.clone());
         let mut news = pin!(watch::news(&self.client, &namespace, &name));
@@ -87,7 +87,7 @@ impl Election {
                 return End::Lost;
             }
             input = tokio::select! {
-                () = stop.cancelled() => break,
+                () = release.cancelled() => break,
                 () = &mut ready => Input::Ready,
                 Some(answer) = OptionFuture::from(asked.as_mut()) => {
                     asked = None;

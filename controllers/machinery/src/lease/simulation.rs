@@ -209,7 +209,9 @@ impl Simulation {
                 self.after(way, Event::Arrives(n, number));
             }
         }
-        let wait = step.wake.saturating_sub(clock).as_millis() as u64 * 1000 / self.processes[n].rate + 1;
+        let local =
+            u64::try_from(step.wake.saturating_sub(clock).as_millis()).expect("simulations are short");
+        let wait = local * 1000 / self.processes[n].rate + 1;
         self.processes[n].tick = self.now + wait;
         self.after(wait, Event::Tick(n));
         if self.trouble() && self.rng.u64(0..100) < self.world.suspend {

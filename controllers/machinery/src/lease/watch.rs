@@ -8,6 +8,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use tokio::time::sleep;
 
+use super::requests::with_advice;
 use super::{Input, Seen};
 use crate::client::{chain, impatient};
 
@@ -47,7 +48,7 @@ pub(super) fn news(
                             sleep(pause).await;
                         }
                         pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                        let reason = Err(format!("{what}: {}", chain(&error)));
+                        let reason = Err(format!("{what}: {}", reason(&error)));
                         return Some((reason, (events, listed, pause)));
                     }
                 };
@@ -55,4 +56,14 @@ pub(super) fn news(
             }
         }
     })
+}
+
+/// Why the watch broke, as the API server says it, if it does.
+fn reason(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => with_advice(status),
+        error => chain(error),
+    }
 }
