@@ -56,10 +56,8 @@ pub(crate) async fn start(
     let writer = Writer::new(writes, permit.clone(), limit);
     let workqueues = Workqueues::new(registry);
     let asking = config.rival_check.then(|| {
-        let metrics = event_metrics.clone();
-        let (recorder, events) = events::channel(client.clone(), rivals::COMPONENT, metrics, permit.clone());
-        tasks.spawn("events", events.run(stop.clone()));
-        Asking::new(&config.namespace, registry, recorder)
+        let events = events::channel(client.clone(), rivals::COMPONENT, event_metrics.clone(), permit);
+        Asking::new(&config.namespace, registry, events, tasks, stop)
     });
     let canaries = Canaries::of(&config.namespace);
     let mut informers = Informers::new(registry, &config.controllers);

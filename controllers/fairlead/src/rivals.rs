@@ -2,7 +2,7 @@
 
 use fairlead_machinery::admin::Checks;
 use fairlead_machinery::canary::{Asker, Canary, CanaryMetrics, Report};
-use fairlead_machinery::events::Recorder;
+use fairlead_machinery::events::{self, Recorder};
 use fairlead_machinery::permit::Gate;
 use fairlead_machinery::shutdown::Tasks;
 use fairlead_machinery::write::Writer;
@@ -22,8 +22,15 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    /// They ask by the canaries of this namespace.
-    pub(crate) fn new(namespace: &str, registry: &Registry, recorder: Recorder) -> Self {
+    /// They ask by the canaries of this namespace, and record these events.
+    pub(crate) fn new(
+        namespace: &str,
+        registry: &Registry,
+        (recorder, events): (Recorder, events::Writer),
+        tasks: &mut Tasks,
+        stop: &CancellationToken,
+    ) -> Self {
+        tasks.spawn("events", events.run(stop.clone()));
         Self { namespace: namespace.to_owned(), metrics: CanaryMetrics::new(registry), recorder }
     }
 }

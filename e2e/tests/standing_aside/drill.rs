@@ -45,7 +45,7 @@ async fn beside_kube_controller_manager_nothing_is_written_for_minutes() -> Resu
             of("unanswered"),
             of("failed")
         );
-        assert_eq!((of("unanswered"), of("failed")), (0.0, 0.0), "{controller}");
+        assert_eq!((of("unanswered"), of("failed")), (0, 0), "{controller}");
     }
     println!("written by Fairlead, apart from the canaries: {}", written.len());
     assert_eq!(written, [""; 0]);

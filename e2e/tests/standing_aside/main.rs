@@ -31,7 +31,7 @@ async fn each_controller_stands_aside_for_its_like_alone_and_a_restart_need_not_
     until_aside(&lab, &ours, &ALONE, UNANSWERED).await?;
     let metrics = ours.metrics().await?;
     for controller in CONTROLLERS {
-        let (heard, silent) = if ALONE.contains(&controller) { (1.0, 0.0) } else { (0.0, 1.0) };
+        let (heard, silent) = if ALONE.contains(&controller) { (1, 0) } else { (0, 1) };
         assert_eq!(questions(&metrics, controller, "answered"), heard, "{controller}");
         assert_eq!(questions(&metrics, controller, "unanswered"), silent, "{controller}");
     }
@@ -95,7 +95,7 @@ async fn a_question_that_cannot_be_put_stops_nobody() -> Result<()> {
             "{line}"
         );
         assert!(line.contains("is forbidden"), "{line}");
-        assert!(questions(&ours.metrics().await?, controller, "failed") >= 1.0);
+        assert!(questions(&ours.metrics().await?, controller, "failed") >= 1);
     }
     let warning = "cannot find out whether kube-controller-manager does this work";
     assert_eq!(ours.log()?.matches(warning).count(), CONTROLLERS.len(), "{}", ours.log()?);
@@ -167,7 +167,7 @@ async fn of_two_fairleads_the_one_that_was_there_first_goes_on() -> Result<()> {
     // Once its question has ended, it will not take an answer that comes late for news.
     lab.wait_until("the first questions to end", PATIENCE, async || {
         let metrics = first.metrics().await?;
-        let open = CONTROLLERS.iter().find(|&&it| questions(&metrics, it, "unanswered") == 0.0);
+        let open = CONTROLLERS.iter().find(|&&it| questions(&metrics, it, "unanswered") == 0);
         if let Some(controller) = open { Err(format!("{controller} still asks").into()) } else { Ok(()) }
     })
     .await?;
@@ -180,7 +180,7 @@ async fn of_two_fairleads_the_one_that_was_there_first_goes_on() -> Result<()> {
     lab.wait_until("the second questions of the first one to end", ROUND + UNANSWERED + SLACK, async || {
         let metrics = first.metrics().await?;
         for controller in CONTROLLERS {
-            if questions(&metrics, controller, "unanswered") < 2.0 {
+            if questions(&metrics, controller, "unanswered") < 2 {
                 return Err(format!("{controller}: {}", readiness(&first, controller).await?).into());
             }
         }
@@ -188,10 +188,10 @@ async fn of_two_fairleads_the_one_that_was_there_first_goes_on() -> Result<()> {
     })
     .await?;
     until_aside(&lab, &first, &[], Duration::ZERO).await?;
-    let answered: f64 = {
+    let answered: u64 = {
         let metrics = first.metrics().await?;
         CONTROLLERS.iter().map(|controller| questions(&metrics, controller, "answered")).sum()
     };
-    assert_eq!(answered, 0.0);
+    assert_eq!(answered, 0);
     Ok(())
 }

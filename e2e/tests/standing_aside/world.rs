@@ -34,7 +34,7 @@ pub(crate) async fn upstream(lab: &Lab, controllers: &[&str]) -> Result<Process>
 }
 
 pub(crate) fn standing_aside(metrics: &lab::Metrics, controller: &str) -> bool {
-    metrics.sum("fairlead_standing_aside", &[("controller", controller)]) == 1.0
+    metrics.sum("fairlead_standing_aside", &[("controller", controller)]) > 0.0
 }
 
 /// What `/readyz?verbose` says of a controller.
@@ -82,9 +82,12 @@ pub(crate) async fn canary_events(lab: &Lab) -> Result<Vec<(String, String)>> {
 }
 
 /// How often a controller's questions ended so.
-pub(crate) fn questions(metrics: &lab::Metrics, controller: &str, outcome: &str) -> f64 {
+pub(crate) fn questions(metrics: &lab::Metrics, controller: &str, outcome: &str) -> u64 {
     let labels = [("controller", controller), ("outcome", outcome)];
-    metrics.sum("fairlead_rival_questions_total", &labels)
+    // A counter is a whole number.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let count = metrics.sum("fairlead_rival_questions_total", &labels) as u64;
+    count
 }
 
 /// The account that the manager writes as.
