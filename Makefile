@@ -58,9 +58,19 @@ soak: tools ## Create and delete SERVICES=100000 in MINUTES=60 and look at memor
 	FAIRLEAD_BINARY=$$(hack/target-directory)/release/fairlead MINUTES=$(MINUTES) SERVICES=$(SERVICES) \
 	  cargo test --workspace --test soak -- --ignored --nocapture
 
+ROUNDS ?= 20
+
+.PHONY: drill-leader
+drill-leader: tools ## End the leader of two managers, ROUNDS=20 times in each way, and say how long the next one took
+	FAIRLEAD_ROUNDS=$(ROUNDS) FAIRLEAD_LEASE=15s cargo test --workspace --test leader two_managers -- --nocapture
+
 .PHONY: drill-rivals
 drill-rivals: tools ## Run beside kube-controller-manager for MINUTES=10 under churn, and take over from it
 	MINUTES=$(MINUTES) cargo test --workspace --test standing_aside drill -- --ignored --nocapture
+
+.PHONY: drills
+drills: tools ## Run every fault drill in full length, and tell durations and what was written afterwards; DRILL=name runs one
+	@hack/drills $(DRILL)
 
 .PHONY: bench
 bench: bench-memory bench-planning bench-compare ## Run all benchmarks

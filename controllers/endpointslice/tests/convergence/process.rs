@@ -11,7 +11,7 @@ use fairlead_machinery::events::{self, EventMetrics};
 use fairlead_machinery::informer::{Informer, Store};
 use fairlead_machinery::membership::Membership;
 use fairlead_machinery::metrics::{Informers, Workqueues};
-use fairlead_machinery::permit::Permit;
+use fairlead_machinery::permit::{Gate, Permit};
 use fairlead_machinery::source::JsonSource;
 use fairlead_machinery::write::Writer;
 use fairlead_objects::Record;
@@ -33,6 +33,11 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(api: &FakeApi) -> Self {
+        Self::behind(api, &Gate::opened())
+    }
+
+    /// One that writes only while the gate is open, as a standby does.
+    pub(crate) fn behind(api: &FakeApi, gate: &Gate) -> Self {
         let (client, registry) = (api.client(), Registry::new());
         let stop = CancellationToken::new();
         let metrics = Informers::new(&registry);
@@ -42,7 +47,7 @@ impl Process {
         let mut slices = Informer::new(&metrics);
         let membership = Membership::new(&mut pods, &mut services, Some(&mut nodes));
         // Events are not written: the other half is dropped.
-        let permit = Permit::until(stop.clone());
+        let permit = Permit::until(stop.clone()).narrowed(gate);
         let events = EventMetrics::new(&registry);
         let (recorder, _) = events::channel(client.clone(), COMPONENT, events, permit.clone());
         let controller = Controller::new(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fairlead_fake_api::{FakeApi, NODES, PODS, SERVICES, SLICES, Weather};
+use fairlead_machinery::permit::Gate;
 use serde_json::json;
 
 use crate::history::NAMESPACE;
@@ -36,4 +37,51 @@ async fn a_slice_that_went_while_the_cache_was_blind_is_made_again() {
         process.kill();
         assert_eq!(outcome, Ok(()), "seed {seed}");
     }
+}
+
+/// What a standby finds to be done it does at once when it takes over, and what the leader has done by then it does not.
+#[tokio::test(start_paused = true)]
+async fn a_standby_writes_nothing_and_begins_with_what_is_left_to_do() {
+    let pod = |name: &str, ready: &str, address: u8| {
+        json!({"metadata": {"namespace": NAMESPACE, "name": name, "labels": {"app": "a"}}, "spec": {"nodeName": "n"},
+            "status": {"podIP": format!("10.0.0.{address}"), "podIPs": [{"ip": format!("10.0.0.{address}")}],
+                "conditions": [{"type": "Ready", "status": ready}]}})
+    };
+    let api = FakeApi::new(1);
+    let gate = Gate::closed();
+    let (mut leader, mut standby) = (Process::start(&api), Process::behind(&api, &gate));
+    api.put(&NODES, json!({"metadata": {"name": "n"}}));
+    for number in 0..7 {
+        api.put(&PODS, pod(&format!("p-{number}"), "True", number));
+    }
+    let spec = json!({"ipFamilies": ["IPv4"], "selector": {"app": "a"}, "ports": [{"name": "", "protocol": "TCP", "port": 80, "targetPort": 80}]});
+    api.put(&SERVICES, json!({"metadata": {"namespace": NAMESPACE, "name": "s"}, "spec": spec}));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    api.put(&PODS, pod("p-3", "False", 3));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(oracle::check(&api), Ok(()));
+    assert_eq!(standby.metric("endpoint_slice_controller_changes{operation=\"create\"}"), 0);
+
+    // Nobody leads for an hour.
+    leader.kill();
+    let before = api.version();
+    for (number, ready) in [(3, "True"), (5, "False")] {
+        api.put(&PODS, pod(&format!("p-{number}"), ready, number));
+    }
+    let changed = api.version();
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert!(changed > before && api.version() == changed, "a standby wrote");
+    assert!(oracle::check(&api).is_err());
+
+    gate.open();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(oracle::check(&api), Ok(()));
+    let written = api.version();
+
+    // Closed and opened again while there is nothing to do: nothing is done.
+    gate.close();
+    gate.open();
+    tokio::time::sleep(Duration::from_mins(30)).await;
+    assert_eq!(api.version(), written);
+    standby.kill();
 }

@@ -138,3 +138,20 @@ async fn an_admission_that_takes_mirrors_away_makes_no_loop() {
     world.api.set_admission(&SLICES, None);
     world.until("mirror", Duration::from_mins(6), |it| it.published() == ["10.0.0.2"]).await;
 }
+
+/// The watch may tell of a write before its answer is here; then it is nobody else's all the same.
+#[tokio::test(start_paused = true)]
+async fn own_writes_are_no_rival_however_fast_the_endpoints_change() {
+    let world = World::with(&["10.0.0.1"]).await;
+    // Requests take up to a second, and the watch is at once.
+    world.api.set_weather(fairlead_fake_api::Weather { delay: 100, ..fairlead_fake_api::Weather::default() });
+    for round in 0..200 {
+        world.set_addresses(&[&format!("10.0.1.{round}")]);
+        tokio::time::sleep(Duration::from_millis(37)).await;
+    }
+    world.api.set_weather(fairlead_fake_api::Weather::default());
+    world.until_published("newest addresses", &["10.0.1.199"]).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(world.process.sum("fairlead_contested_services"), 0);
+    assert_eq!(world.process.sum("fairlead_events_total"), 0);
+}

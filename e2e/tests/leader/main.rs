@@ -1,15 +1,17 @@
 //! Leader election on a real API server, with the rights of `config/rbac`.
 
+mod drill;
+#[path = "../support/mod.rs"]
 mod support;
+mod terms;
 
-use std::collections::HashSet;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams};
-use lab::{AuditedWrite, Fault, Identity, Lab, Manager, ManagerBuilder, Requests, Result};
+use lab::{Fault, Identity, Lab, Manager, ManagerBuilder, Requests, Result};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -53,31 +55,6 @@ async fn publishes(lab: &Lab, pod: &str) -> Result<()> {
     lab.pod("default", pod).label("app", "web").paper().start().await?;
     let endpoint = format!("{pod}:rs-");
     slices_until(lab, "web", &endpoint, |slices| endpoints(slices).contains(&endpoint)).await.map(drop)
-}
-
-/// The writes of controllers that are managers, by time; each has the identity of its process in the user agent.
-fn work(lab: &Lab) -> Result<Vec<(String, AuditedWrite)>> {
-    let identity = |write: &AuditedWrite| {
-        let (_, rest) = write.user_agent.split_once("(manager; ")?;
-        Some(rest.trim_end_matches(')').to_owned())
-    };
-    Ok(lab.audited_writes()?.into_iter().filter_map(|write| Some((identity(&write)?, write))).collect())
-}
-
-/// Nobody writes any more once another has begun.
-fn check_terms(lab: &Lab) -> Result<Vec<String>> {
-    let (mut terms, mut over) = (Vec::new(), HashSet::new());
-    for (identity, write) in work(lab)? {
-        if terms.last() == Some(&identity) {
-            continue;
-        }
-        assert!(!over.contains(&identity), "{identity} wrote after its term was over: {write:?}");
-        if let Some(last) = terms.last() {
-            over.insert(String::clone(last));
-        }
-        terms.push(identity);
-    }
-    Ok(terms)
 }
 
 /// It will end by itself, and may do so from now on.
@@ -136,13 +113,13 @@ async fn one_leads_and_another_takes_over_however_it_ends() -> Result<()> {
     assert_eq!(end.await.unwrap()?.code(), Some(LOST));
     assert!(one.log()?.contains("leaderelection lost"), "{}", one.log()?);
     publishes(&lab, "web-5").await?;
-    assert_eq!(check_terms(&lab)?, [first.clone(), second.clone(), third, fourth.clone()]);
+    assert_eq!(terms::check(&lab)?, [first.clone(), second.clone(), third, fourth.clone()]);
 
     // Deleted: whoever leads makes it anew, and goes on.
     leases(&lab).delete(LEASE, &DeleteParams::default()).await.unwrap();
     assert_eq!(leads(&lab, two.name()).await?, fourth);
     publishes(&lab, "web-6").await?;
-    assert_eq!(check_terms(&lab)?.len(), 4);
+    assert_eq!(terms::check(&lab)?.len(), 4);
     assert!(two.process().is_running());
 
     let events: Api<Event> = Api::namespaced(lab.api(), NAMESPACE);
@@ -229,7 +206,7 @@ async fn who_cannot_renew_ends_and_writes_no_more() -> Result<()> {
     publishes(&lab, "web-2").await?;
     assert_eq!(end.await.unwrap()?.code(), Some(LOST));
     faults.calm()?;
-    assert_eq!(check_terms(&lab)?.len(), 2);
+    assert_eq!(terms::check(&lab)?.len(), 2);
 
     // The API server hangs for longer than a term.
     leads(&lab, two.name()).await?;
@@ -239,7 +216,7 @@ async fn who_cannot_renew_ends_and_writes_no_more() -> Result<()> {
     two.restart().await?;
     leads(&lab, two.name()).await?;
     publishes(&lab, "web-3").await?;
-    check_terms(&lab)?;
+    terms::check(&lab)?;
 
     // Without rights it says what is missing, and goes on trying.
     let nobody = candidate(&lab).identity(Identity::service_account("default", "default")).spawn().await?;
