@@ -7,7 +7,10 @@ use fairlead_objects::{EndpointAddress, EndpointIp, EndpointSubset, Endpoints};
 use serde_json::{Value, json};
 
 fn captured() -> Vec<Value> {
-    include_str!("captured/endpoints.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    include_str!("captured/endpoints.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect()
 }
 
 /// Addresses and ports of subsets as they are stored, in their order.
@@ -27,7 +30,8 @@ fn packed(subsets: &[EndpointSubset]) -> Vec<Value> {
     };
     let names = |list: &[EndpointAddress]| list.iter().map(ip).collect::<Vec<_>>();
     let port = |port: &fairlead_objects::EndpointPort| {
-        let mut json = json!({ "port": port.port, "protocol": port.protocol.map(|it| it.as_str()) });
+        let mut json =
+            json!({ "port": port.port, "protocol": port.protocol.map(fairlead_objects::Protocol::as_str) });
         for (key, text) in [("name", &port.name), ("appProtocol", &port.app_protocol)] {
             if let Some(text) = text.as_ref().filter(|text| !text.is_empty()) {
                 json[key] = text.as_str().into();
@@ -64,7 +68,7 @@ fn subsets_are_in_the_order_of_kube_controller_manager() {
                 match offers.iter_mut().find(|it| it.address == *address && it.ready == ready) {
                     Some(offer) => offer.ports = offer.ports.iter().chain(&subset.ports).cloned().collect(),
                     None => {
-                        offers.push(Offer { address: address.clone(), ports: subset.ports.clone(), ready })
+                        offers.push(Offer { address: address.clone(), ports: subset.ports.clone(), ready });
                     }
                 }
             }

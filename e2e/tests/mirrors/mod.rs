@@ -43,7 +43,9 @@ pub(crate) fn endpoints(name: &str, metadata: &Value, subsets: Value) -> Value {
     for (key, value) in metadata.as_object().into_iter().flatten() {
         all[key] = value.clone();
     }
-    json!({ "metadata": all, "subsets": subsets })
+    let mut object = json!({ "metadata": all });
+    object["subsets"] = subsets;
+    object
 }
 
 /// A subset of ready addresses with one TCP port `sql`.

@@ -34,13 +34,13 @@ async fn issue_105987_a_selector_ends_the_mirror_and_its_removal_brings_it_back(
 #[tokio::test(start_paused = true)]
 async fn the_mirror_follows_endpoints_and_service_in_any_order() {
     let world = World::new(1, Weather::default()).await;
-    world.put_endpoints(json!([subset(&["10.0.0.1"], 5432)]));
+    world.put_endpoints(&json!([subset(&["10.0.0.1"], 5432)]));
     tokio::time::sleep(SOON).await;
     assert_eq!(world.slices().len(), 0, "there is no Service");
-    world.put_service(None);
+    world.put_service();
     world.until_published("mirror", &["10.0.0.1"]).await;
     world.edit_endpoints(|it| {
-        it["metadata"]["labels"]["endpointslice.kubernetes.io/skip-mirror"] = "true".into()
+        it["metadata"]["labels"]["endpointslice.kubernetes.io/skip-mirror"] = "true".into();
     });
     world.until_published("end by a label", &[]).await;
     world.edit_endpoints(|it| it["metadata"]["labels"] = json!({}));
@@ -52,14 +52,14 @@ async fn the_mirror_follows_endpoints_and_service_in_any_order() {
     world.until_published("mirror again", &["10.0.0.1"]).await;
     // Made anew under the same name: another UID, and the same slice with another owner.
     let (slice, before) = (world.only_slice(), world.api.get(&ENDPOINTS, NAMESPACE, "db").unwrap());
-    world.put_endpoints(json!([subset(&["10.0.0.2"], 5432)]));
+    world.put_endpoints(&json!([subset(&["10.0.0.2"], 5432)]));
     world.until_published("other addresses", &["10.0.0.2"]).await;
     let after = world.api.get(&SLICES, NAMESPACE, &world.only_slice()).unwrap();
     assert_ne!(after["metadata"]["ownerReferences"][0]["uid"], before["metadata"]["uid"]);
     assert!(world.created() > 1 || slice == world.only_slice());
     world.api.delete(&ENDPOINTS, NAMESPACE, "db");
     world.until_published("end with the Endpoints", &[]).await;
-    world.put_endpoints(json!([subset(&["10.0.0.3"], 5432)]));
+    world.put_endpoints(&json!([subset(&["10.0.0.3"], 5432)]));
     world.until_published("mirror again", &["10.0.0.3"]).await;
     world.api.delete(&SERVICES, NAMESPACE, "db");
     world.until_published("end with the Service", &[]).await;
@@ -71,8 +71,8 @@ async fn the_mirror_follows_endpoints_and_service_in_any_order() {
 async fn gap_namespace_terminating_is_no_error_for_mirrors() {
     let world = World::new(1, Weather::default()).await;
     world.api.terminate_namespace(NAMESPACE);
-    world.put_service(None);
-    world.put_endpoints(json!([subset(&["10.0.0.1"], 5432)]));
+    world.put_service();
+    world.put_endpoints(&json!([subset(&["10.0.0.1"], 5432)]));
     tokio::time::sleep(Duration::from_mins(5)).await;
     assert_eq!(world.slices().len(), 0);
     assert_eq!(world.process.retries(), 0);

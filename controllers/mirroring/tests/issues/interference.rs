@@ -22,7 +22,7 @@ async fn edits_of_mirrors_issue_85353_are_put_right_at_once() {
     let cases: [(&str, Change); 6] = [
         ("no endpoints", |it| it["endpoints"] = json!([])),
         ("one smuggled in", |it| {
-            it["endpoints"].as_array_mut().unwrap().push(json!({ "addresses": ["10.9.9.9"] }))
+            it["endpoints"].as_array_mut().unwrap().push(json!({ "addresses": ["10.9.9.9"] }));
         }),
         ("other ports", |it| it["ports"][0]["port"] = 9.into()),
         ("a label", |it| it["metadata"]["labels"]["mine"] = "x".into()),
@@ -60,7 +60,7 @@ async fn gap_relabelled_managed_mirror_leaves_nothing_stuck() {
     let cases: [(&str, Change); 4] = [
         ("another Service", |labels| labels["kubernetes.io/service-name"] = "other".into()),
         ("another controller", |labels| {
-            labels["endpointslice.kubernetes.io/managed-by"] = "example.com".into()
+            labels["endpointslice.kubernetes.io/managed-by"] = "example.com".into();
         }),
         ("no controller", |labels| {
             labels.as_object_mut().unwrap().remove("endpointslice.kubernetes.io/managed-by");

@@ -36,8 +36,8 @@ async fn world(seed: u64) -> World {
 async fn issue_93442_a_late_cache_makes_neither_duplicates_nor_conflicts_of_mirrors() {
     for seed in 0..5 {
         let world = world(seed).await;
-        world.put_service(None);
-        world.put_endpoints(json!([subset(&["10.0.0.1"], 5432)]));
+        world.put_service();
+        world.put_endpoints(&json!([subset(&["10.0.0.1"], 5432)]));
         world.until_published("mirror", &["10.0.0.1"]).await;
         tokio::time::sleep(SOON).await;
         world.api.set_weather(LATE);
@@ -60,8 +60,8 @@ async fn duplicates_of_mirrors_issue_93374_vanish() {
     for seed in 0..10 {
         let world = world(seed).await;
         world.api.set_weather(Weather { lost_answer: 100, ..LATE });
-        world.put_service(None);
-        world.put_endpoints(json!([subset(&["10.0.0.1"], 5432)]));
+        world.put_service();
+        world.put_endpoints(&json!([subset(&["10.0.0.1"], 5432)]));
         tokio::time::sleep(Weather::LONGEST_LAG * 2).await;
         duplicates += world.created().saturating_sub(1);
         world.api.set_weather(Weather::default());
@@ -96,15 +96,15 @@ async fn gap_conflict_during_finalise_of_mirrors_plans_anew() {
     let mut conflicts = 0;
     for seed in 0..10 {
         let world = world(seed).await;
-        world.put_service(None);
-        world.put_endpoints(json!([subset(&["10.0.0.1"], 5432)]));
+        world.put_service();
+        world.put_endpoints(&json!([subset(&["10.0.0.1"], 5432)]));
         world.until_published("mirror", &["10.0.0.1"]).await;
         tokio::time::sleep(SOON).await;
         let name = world.only_slice();
         world.api.set_weather(LATE);
         for round in 0..20_u64 {
             world.edit_slice(&name, |it| {
-                it["metadata"]["finalizers"] = json!([format!("example.com/{round}")])
+                it["metadata"]["finalizers"] = json!([format!("example.com/{round}")]);
             });
             world.set_addresses(&[&format!("10.0.0.{round}")]);
             tokio::time::sleep(Duration::from_secs(1)).await;

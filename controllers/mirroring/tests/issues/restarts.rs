@@ -30,16 +30,14 @@ async fn what_ended_meanwhile_is_cleaned_up_after_the_start() {
         let mut world = World::with(&["10.0.0.1"]).await;
         let api = world.api.clone();
         world.process.kill();
-        match ended {
-            "selector" => world.select(json!({ "app": "db" })),
-            _ => {
-                if ended != "Service" {
-                    api.delete(&ENDPOINTS, NAMESPACE, "db");
-                }
-                if ended != "Endpoints" {
-                    api.delete(&SERVICES, NAMESPACE, "db");
-                }
-            }
+        if ended == "selector" {
+            world.select(json!({ "app": "db" }));
+        }
+        if ["Endpoints", "both"].contains(&ended) {
+            api.delete(&ENDPOINTS, NAMESPACE, "db");
+        }
+        if ["Service", "both"].contains(&ended) {
+            api.delete(&SERVICES, NAMESPACE, "db");
         }
         assert_eq!(world.slices().len(), 1, "{ended}");
         world.process.restart(&api);

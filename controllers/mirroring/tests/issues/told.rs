@@ -16,7 +16,7 @@ async fn skipped_addresses_are_told_when_their_number_changes() {
         tokio::time::sleep(SOON).await;
         world.process.sum("fairlead_events_total")
     };
-    world.put_service(None);
+    world.put_service();
     for (addresses, expected) in [
         (&["10.0.0.1"][..], 0),
         (&["10.0.0.1", "bad"], 1),
@@ -32,7 +32,7 @@ async fn skipped_addresses_are_told_when_their_number_changes() {
         (&["10.0.0.1", "bad"], 5),
     ] {
         if world.api.get(&fairlead_fake_api::ENDPOINTS, "shop", "db").is_none() {
-            world.put_endpoints(json!([subset(addresses, 1)]));
+            world.put_endpoints(&json!([subset(addresses, 1)]));
         } else {
             world.edit_endpoints(|it| it["subsets"] = json!([subset(addresses, 1)]));
         }

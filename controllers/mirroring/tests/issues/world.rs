@@ -33,17 +33,17 @@ impl World {
     /// Endpoints with these addresses on port 5432, mirrored, in calm weather.
     pub(crate) async fn with(addresses: &[&str]) -> Self {
         let world = Self::new(1, Weather::default()).await;
-        world.put_service(None);
-        world.put_endpoints(json!([subset(addresses, 5432)]));
+        world.put_service();
+        world.put_endpoints(&json!([subset(addresses, 5432)]));
         world.until("mirror", SOON, |it| it.published() == addresses).await;
         tokio::time::sleep(SOON).await;
         world
     }
 
     /// Creates the Service, or another one of its name.
-    pub(crate) fn put_service(&self, selector: Option<Value>) {
+    pub(crate) fn put_service(&self) {
         let spec = json!({ "type": "ClusterIP", "clusterIP": "10.96.0.9", "ipFamilies": ["IPv4"],
-            "selector": selector, "ports": [{ "port": 5432, "protocol": "TCP" }] });
+            "ports": [{ "port": 5432, "protocol": "TCP" }] });
         self.api
             .put(&SERVICES, json!({ "metadata": { "namespace": NAMESPACE, "name": "db" }, "spec": spec }));
     }
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// Creates the Endpoints, or others of their name.
-    pub(crate) fn put_endpoints(&self, subsets: Value) {
+    pub(crate) fn put_endpoints(&self, subsets: &Value) {
         self.api.put(
             &ENDPOINTS,
             json!({ "metadata": { "namespace": NAMESPACE, "name": "db" }, "subsets": subsets }),

@@ -69,7 +69,7 @@ fn gap_relabelled_managed_mirror_is_replaced() {
     let cases: [(&str, Change); 3] = [
         ("another Service", |labels| labels["kubernetes.io/service-name"] = "other".into()),
         ("another controller", |labels| {
-            labels["endpointslice.kubernetes.io/managed-by"] = "example.com".into()
+            labels["endpointslice.kubernetes.io/managed-by"] = "example.com".into();
         }),
         ("no labels", |labels| *labels = json!({})),
     ];
@@ -87,12 +87,12 @@ fn gap_relabelled_managed_mirror_is_replaced() {
 /// would go stale, so it is emptied, once the new one is there.
 #[test]
 fn gap_finalizer_held_mirror_issue_108267_is_replaced_and_emptied() {
-    let hold = |it: &mut Value| {
+    let delete = |it: &mut Value| {
         it["metadata"]["finalizers"] = json!(["example.com/hold"]);
         it["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z".into();
     };
     let mut world = world();
-    world.edit_slice(0, hold);
+    world.edit_slice(0, delete);
     let held = world.slices[0].clone();
     assert_eq!(world.sync(), (1, 1, 0));
     assert_eq!(world.published(), ["IPv4 80: ", "IPv4 80: 10.0.0.1 10.0.0.2"]);
@@ -102,7 +102,7 @@ fn gap_finalizer_held_mirror_issue_108267_is_replaced_and_emptied() {
     }
     assert_eq!(world.sync(), NOTHING);
     // The same where nothing is mirrored any more: it is not deleted a second time.
-    world.edit_slice(1, hold);
+    world.edit_slice(1, delete);
     world.endpoints = None;
     assert_eq!(world.sync(), (0, 1, 0));
     assert_eq!(world.sync(), NOTHING);

@@ -9,7 +9,7 @@ use crate::support::{NOTHING, UID, World, slice, subset};
 fn body(world: &World) -> Value {
     let plan = world.plan();
     let [Action::Create(desired)] = &plan.actions[..] else { panic!("one create: {:?}", plan.actions) };
-    serde_json::to_value(desired.create_body()).unwrap()
+    serde_json::to_value(desired.create_body()).expect("it can be encoded")
 }
 
 /// Upstream's `TestNewEndpointSlice`, by the names of its cases.

@@ -66,9 +66,14 @@ fn named(slices: Vec<Value>) -> Vec<Value> {
     slices.into_iter().enumerate().map(name).collect()
 }
 
+/// Is it IPv6, and its ports.
+type Group = (bool, BTreeSet<i64>);
+/// Addresses, and whether they are ready.
+type Addresses = BTreeMap<String, bool>;
+
 /// What should be mirrored, worked out independently: by port the addresses and whether they are ready, and from that by
 /// family and set of ports.
-fn expected(subsets: &Value) -> BTreeMap<(bool, BTreeSet<i64>), BTreeMap<String, bool>> {
+fn expected(subsets: &Value) -> BTreeMap<Group, Addresses> {
     let array = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut by_port: BTreeMap<i64, BTreeMap<String, bool>> = BTreeMap::new();
     for subset in array(subsets) {
@@ -102,7 +107,7 @@ fn expected(subsets: &Value) -> BTreeMap<(bool, BTreeSet<i64>), BTreeMap<String,
     slices
 }
 
-fn actual(world: &World) -> Vec<((bool, BTreeSet<i64>), BTreeMap<String, bool>)> {
+fn actual(world: &World) -> Vec<(Group, Addresses)> {
     let live = |it: &&Value| is_ours(it) && it["metadata"]["deletionTimestamp"].is_null();
     let mut slices: Vec<_> = world
         .slices

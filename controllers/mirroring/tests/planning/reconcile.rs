@@ -77,6 +77,7 @@ impl Case {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn reconcile() {
     let cases = [
         case("Endpoints with no subsets", json!([]), vec![], 0, NOTHING),
@@ -392,7 +393,7 @@ fn a_slice_is_used_again_for_what_it_has_most_of() {
     assert_eq!(world.sync(), (1, 0, 0));
     let name = world.slices[0]["metadata"]["name"].clone();
     world.edit(|it| {
-        it["subsets"] = json!([subset(&["10.0.0.1"], &[2]), subset(&["10.0.0.2", "10.0.0.3"], &[3])])
+        it["subsets"] = json!([subset(&["10.0.0.1"], &[2]), subset(&["10.0.0.2", "10.0.0.3"], &[3])]);
     });
     assert_eq!(world.sync(), (1, 1, 0));
     let kept = world.slices.iter().find(|it| it["metadata"]["name"] == name).expect("it is still there");

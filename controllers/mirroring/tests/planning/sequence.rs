@@ -99,7 +99,7 @@ fn creates_come_first_and_deletes_last() {
     ]));
     world.sync();
     world.edit(|it| {
-        it["subsets"] = json!([subset(&["10.0.0.1", "10.0.0.9"], &[1]), subset(&["2001:db8::1"], &[2])])
+        it["subsets"] = json!([subset(&["10.0.0.1", "10.0.0.9"], &[1]), subset(&["2001:db8::1"], &[2])]);
     });
     let kinds: Vec<_> = world
         .plan()

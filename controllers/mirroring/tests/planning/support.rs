@@ -140,7 +140,7 @@ impl World {
                 self.slices.push(body);
             }
             Action::Update { current, desired } => {
-                self.replace(current, desired.update_body(current), &version)
+                self.replace(current, desired.update_body(current), &version);
             }
             Action::Empty(slice) => self.replace(slice, Action::emptied_body(slice), &version),
             Action::Delete(slice) => {

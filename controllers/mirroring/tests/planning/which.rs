@@ -17,6 +17,7 @@ fn world(mirrored_before: bool) -> World {
 /// Upstream's `TestSyncEndpoints`, by the names of its cases.
 #[test]
 fn sync_endpoints() {
+    type Change = Box<dyn Fn(&mut World)>;
     let many = |count: usize| {
         let addresses: Vec<_> =
             (0..count).map(|at| json!({ "ip": format!("10.0.{}.{}", at / 250, at % 250) })).collect();
@@ -26,7 +27,7 @@ fn sync_endpoints() {
         move |world: &mut World| world.edit(|it| it["metadata"]["labels"] = json!({ SKIP: value }))
     };
     let (skip, do_not_skip) = (label("true"), label("false"));
-    let cases: [(&str, World, Box<dyn Fn(&mut World)>, Writes, usize); 9] = [
+    let cases: [(&str, World, Change, Writes, usize); 9] = [
         ("Endpoints with no addresses", World::new(&json!([])), Box::new(|_| {}), NOTHING, 0),
         ("Endpoints with skip label true", world(false), Box::new(skip), NOTHING, 0),
         ("Endpoints with skip label false", world(false), Box::new(do_not_skip), (1, 0, 0), 1),
@@ -148,7 +149,7 @@ fn what_is_not_mirrored_is_cleaned_up_and_mirrored_again_afterwards() {
         ("skip label", |it| it.edit(|it| it["metadata"]["labels"] = json!({ SKIP: "true" }))),
         ("leader annotation", |it| {
             it.edit(|it| {
-                it["metadata"]["annotations"] = json!({ "control-plane.alpha.kubernetes.io/leader": "x" })
+                it["metadata"]["annotations"] = json!({ "control-plane.alpha.kubernetes.io/leader": "x" });
             });
         }),
         ("no Service", |it| it.service = None),
@@ -189,7 +190,7 @@ fn services_of_all_types_are_mirrored_if_they_have_no_selector() {
 fn issue_103804_endpoints_that_lost_their_selector_are_mirrored_beside_the_old_slices() {
     let mut world = world(false);
     world.edit(|it| {
-        it["metadata"]["labels"] = json!({ "endpoints.kubernetes.io/managed-by": "endpoint-controller" })
+        it["metadata"]["labels"] = json!({ "endpoints.kubernetes.io/managed-by": "endpoint-controller" });
     });
     let mut old = slice("db-pods", "IPv4", &["10.0.0.1"], &[5432]);
     old["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] =
