@@ -68,6 +68,10 @@ drill-leader: tools ## End the leader of two managers, ROUNDS=20 times in each w
 drill-rivals: tools ## Run beside kube-controller-manager for MINUTES=10 under churn, and take over from it
 	MINUTES=$(MINUTES) cargo test --workspace --test standing_aside drill -- --ignored --nocapture
 
+.PHONY: drills
+drills: tools ## Run every fault drill in full length, and tell durations and what was written afterwards; DRILL=name runs one
+	@hack/drills $(DRILL)
+
 .PHONY: bench
 bench: bench-memory bench-planning bench-compare ## Run all benchmarks
 

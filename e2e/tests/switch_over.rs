@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Service;
 use lab::{Families, Lab, Result};
 use serde_json::json;
 
+use support::endpoints::{ENDPOINTS, MUCH_PATIENCE, endpoints_manager, endpoints_until, paper_pods};
 use support::{CONTROLLER, MANAGED_BY, PATIENCE, manager, objects_only, service, writes_of};
 
 /// Services of all kinds, with what becomes of them in their lives. The returned number is how many there are.
@@ -129,4 +130,115 @@ async fn a_restart_writes_nothing_and_a_change_made_meanwhile_is_seen() -> Resul
     })
     .await?;
     Ok(())
+}
+
+/// All Endpoints, as JSON.
+async fn all_endpoints(lab: &Lab) -> Result<String> {
+    lab.kubectl(&["get", "endpoints", "-o", "json"]).await
+}
+
+/// Waits until the manager has looked at so many Services, and returns the number of writes to Endpoints since `before`.
+async fn endpoints_writes(
+    lab: &Lab,
+    manager: &lab::Manager,
+    before: &lab::Writes,
+    plans: f64,
+) -> Result<u64> {
+    lab.wait_until(format!("{plans} Services to be looked at"), PATIENCE, async || {
+        let metrics = manager.metrics().await?;
+        let done = metrics.sum("fairlead_endpoints_plans_total", &[]);
+        let depth = metrics.sum("workqueue_depth", &[("name", "endpoint")]);
+        let working = metrics.sum("workqueue_unfinished_work_seconds", &[("name", "endpoint")]);
+        let is_done = done >= plans && depth == 0.0 && working == 0.0;
+        if is_done { Ok(()) } else { Err(format!("{done} looked at, {depth} waiting").into()) }
+    })
+    .await?;
+    Ok(lab.writes().await?.since(before).of_resource("endpoints"))
+}
+
+/// Both ways: what kube-controller-manager has left, one that is over capacity among them, is not written, and what this
+/// process has made anew is not written by kube-controller-manager.
+#[tokio::test]
+async fn endpoints_change_hands_without_a_write() -> Result<()> {
+    let lab = objects_only().controller(ENDPOINTS).start().await?;
+    // Those without selector are not planned.
+    let services = populate(&lab).await? - 1.0;
+    paper_pods(&lab, "huge", 0..1100).await?;
+    service(&lab, "huge", json!({ "publishNotReadyAddresses": true })).await?;
+    let theirs = lab
+        .wait_until("kube-controller-manager to be at rest", MUCH_PATIENCE, async || {
+            let before = (all_endpoints(&lab).await?, lab.writes().await?.of_resource("endpoints"));
+            tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+            // It goes on writing the one that is over capacity, without changing it.
+            let after = (all_endpoints(&lab).await?, lab.writes().await?.of_resource("endpoints"));
+            let is_complete = after.0.matches("huge-").count() >= 1000;
+            if is_complete && before == after { Ok(after.0) } else { Err("they still change".into()) }
+        })
+        .await?;
+    lab.controller_manager().kill().await?;
+
+    // Among the manifests are Endpoints.
+    lab.apply_rbac().await?;
+    let before = lab.writes().await?;
+    let ours = endpoints_manager(&lab).await?;
+    assert_eq!(endpoints_writes(&lab, &ours, &before, services + 1.0).await?, 0, "written at the switch");
+    assert_eq!(all_endpoints(&lab).await?, theirs, "byte by byte as upstream left them");
+    support::restart(&ours).await?;
+    assert_eq!(endpoints_writes(&lab, &ours, &before, services + 1.0).await?, 0, "written at the restart");
+
+    // Ours make them all anew, with the same content.
+    let selected = [
+        "web", "named", "six-only", "eager", "set", "empty", "near", "spread", "unnamed", "labelled",
+        "shrunk", "huge",
+    ];
+    lab.kubectl(&[&["delete", "endpoints"][..], &selected].concat()).await?;
+    for name in selected {
+        endpoints_until(&lab, name, "something new", |_| true).await?;
+    }
+    let made = all_endpoints(&lab).await?;
+    assert_eq!(content(&made), content(&theirs));
+    ours.stop().await?;
+    let _theirs = lab.upstream(ENDPOINTS, &[]).await?;
+    service(&lab, "marker", json!({})).await?;
+    endpoints_until(&lab, "marker", "that kube-controller-manager is at work", |_| true).await?;
+    lab.kubectl(&["delete", "service", "marker"]).await?;
+    lab.wait_until("the marker to be gone", PATIENCE, async || {
+        let now = all_endpoints(&lab).await?;
+        if now.contains("marker") { Err("still there".into()) } else { Ok(()) }
+    })
+    .await?;
+    let now = all_endpoints(&lab).await?;
+    assert_eq!(content(&now), content(&made), "as we left them");
+    // Not even written, but for those that it writes at every sync: over capacity, and with a reserved label.
+    let versions = |list: &str| -> Vec<_> {
+        let items = items(list).into_iter();
+        let metadata = items.map(|mut it| it["metadata"].take());
+        let others = metadata.filter(|it| it["name"] != "huge" && it["name"] != "labelled");
+        others.map(|it| (it["name"].to_string(), it["resourceVersion"].to_string())).collect()
+    };
+    assert_eq!(versions(&now), versions(&made));
+    Ok(())
+}
+
+fn items(list: &str) -> Vec<serde_json::Value> {
+    let mut list: serde_json::Value = serde_json::from_str(list).expect("kubectl writes JSON");
+    list["items"].as_array_mut().map(std::mem::take).unwrap_or_default()
+}
+
+/// What a list says but for what the API server adds, and when it happened.
+fn content(list: &str) -> Vec<serde_json::Value> {
+    let mut items = items(list);
+    for item in &mut items {
+        let metadata = &mut item["metadata"];
+        for field in ["uid", "resourceVersion", "creationTimestamp", "managedFields"] {
+            metadata[field].take();
+        }
+        if let Some(annotations) = metadata["annotations"].as_object_mut() {
+            annotations.remove("endpoints.kubernetes.io/last-change-trigger-time");
+        }
+        if metadata["annotations"].as_object().is_some_and(serde_json::Map::is_empty) {
+            metadata["annotations"].take();
+        }
+    }
+    items
 }

@@ -218,8 +218,12 @@ impl Controller {
             return Outcome::Done;
         }
         // The watch may have told of our own writes before their answers were here.
-        if !dirty.retain_slices(|seen| !self.acknowledge(key, seen)) {
+        dirty.retain_slices(|seen| !self.acknowledge(key, seen));
+        if !dirty.is_about_others() {
+            // Else our own writes would be taken for a rival's, as each change of the Endpoints writes the same slice.
             self.rivalry.dismiss(key);
+        }
+        if dirty.is_empty() {
             return Outcome::Done;
         }
         let hold = if dirty.is_called_for() { Duration::ZERO } else { self.rivalry.hold(key) };

@@ -42,10 +42,18 @@ impl Dirty {
         self.called_for
     }
 
-    /// Keeps only slices that need a look. Returns whether anything is left to do.
-    pub(crate) fn retain_slices(&mut self, is_news: impl FnMut(&SliceSeen) -> bool) -> bool {
+    /// Keeps only slices that need a look.
+    pub(crate) fn retain_slices(&mut self, is_news: impl FnMut(&SliceSeen) -> bool) {
         self.slices.retain(is_news);
-        self.called_for || self.recheck || !self.slices.is_empty()
+    }
+
+    /// May others have done something that is to be put right?
+    pub(crate) fn is_about_others(&self) -> bool {
+        self.recheck || !self.slices.is_empty()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.called_for && !self.is_about_others()
     }
 }
 
@@ -72,12 +80,16 @@ mod tests {
     fn causes_add_up_and_only_some_call_for_a_plan() {
         let mut dirty = deleted();
         dirty.merge(deleted());
-        assert!(!dirty.is_called_for());
-        assert!(dirty.clone().retain_slices(|_| true));
-        assert!(!dirty.clone().retain_slices(|_| false), "nothing is left");
+        assert!(!dirty.is_called_for() && dirty.is_about_others());
+        let mut own = dirty.clone();
+        own.retain_slices(|_| false);
+        assert!(own.is_empty());
+        own.merge(Dirty::called_for());
+        assert!(own.is_called_for() && !own.is_about_others());
         dirty.merge(Dirty::recheck());
         assert!(!dirty.is_called_for() && dirty.slices.is_empty());
-        assert!(dirty.clone().retain_slices(|_| false), "all are to be looked at");
+        dirty.retain_slices(|_| false);
+        assert!(dirty.is_about_others(), "all are to be looked at");
         dirty.merge(Dirty::called_for());
         assert!(dirty.is_called_for());
     }

@@ -39,7 +39,19 @@ pub(crate) struct Judge {
     /// Groups over which endpoints are spread in different ways.
     spread: BTreeSet<Group>,
     /// Trigger times of upstream's objects that a rule allowed when they were written; they stay until the next write.
-    allowed: BTreeSet<(String, String)>,
+    allowed: BTreeSet<Difference>,
+}
+
+/// Name of an upstream object, its trigger time and ours.
+type Difference = (String, Option<String>, Option<String>);
+
+/// Services for which there are rules.
+#[derive(Default)]
+pub(crate) struct Special {
+    /// In topology mode Auto.
+    pub(crate) auto: BTreeSet<String>,
+    /// With labels for which upstream writes their Endpoints at every sync.
+    pub(crate) rewritten: BTreeSet<String>,
 }
 
 /// What has just happened.
@@ -58,17 +70,17 @@ impl Judge {
         Self { mode, capacity, spread: BTreeSet::new(), allowed: BTreeSet::new() }
     }
 
-    /// What differs, in lines; rules that were needed are counted when nothing does. `auto` has the Services in
-    /// topology mode Auto.
+    /// What differs, in lines; rules that were needed are counted when nothing does.
     pub(crate) fn compare(
         &mut self,
         (upstream, ours): (&State, &State),
-        auto: &BTreeSet<String>,
+        special: &Special,
         happened: Happened<'_>,
         used: &Used,
     ) -> Result<(), String> {
         let (allowed, rules) = (BTreeSet::new(), BTreeSet::new());
-        let mut comparison = Comparison { judge: self, auto, happened, allowed, rules, text: String::new() };
+        let mut comparison =
+            Comparison { judge: self, special, happened, allowed, rules, text: String::new() };
         comparison.endpoints(&upstream.endpoints, &ours.endpoints);
         let spread = comparison.slices(&upstream.slices, &ours.slices);
         let Comparison { allowed, rules, text, .. } = comparison;
@@ -76,16 +88,18 @@ impl Judge {
             return Err(text);
         }
         (self.spread, self.allowed) = (spread, allowed);
-        rules.into_iter().for_each(|rule| used.count(rule));
+        for rule in rules {
+            used.count(rule);
+        }
         Ok(())
     }
 }
 
 struct Comparison<'a> {
     judge: &'a Judge,
-    auto: &'a BTreeSet<String>,
+    special: &'a Special,
     happened: Happened<'a>,
-    allowed: BTreeSet<(String, String)>,
+    allowed: BTreeSet<Difference>,
     rules: BTreeSet<Rule>,
     text: String,
 }
@@ -101,7 +115,8 @@ impl Comparison<'_> {
             let (theirs, mine) = (upstream.get(name), ours.get(name));
             let differ = match (theirs, mine) {
                 (Some(theirs), Some(mine)) => {
-                    match self.triggers(name, false, theirs.trigger.as_ref(), mine.trigger.as_ref()) {
+                    let rewritten = self.special.rewritten.contains(name).then_some(Rule::TriggerOfRewrite);
+                    match self.triggers(name, rewritten, theirs.trigger.as_ref(), mine.trigger.as_ref()) {
                         Ok(rule) => {
                             self.rules.extend(rule);
                             theirs.body != mine.body
@@ -152,7 +167,7 @@ impl Comparison<'_> {
         if theirs == mine {
             return Alike::Fully;
         }
-        let auto = self.auto.contains(&group.0);
+        let auto = self.special.auto.contains(&group.0);
         let mut rules = BTreeSet::new();
         if auto && hints(theirs) != hints(mine) && zones(theirs) == zones(mine) {
             rules.insert(Rule::HintsFollowOrder);
@@ -180,7 +195,8 @@ impl Comparison<'_> {
         let (mut rules, mut alike) = (rules, Alike::Fully);
         if same {
             for (one, other) in left.iter().zip(&right) {
-                match self.triggers(&one.name.0, auto, one.trigger.as_ref(), other.trigger.as_ref()) {
+                let free = auto.then_some(Rule::TriggerOfHints);
+                match self.triggers(&one.name.0, free, one.trigger.as_ref(), other.trigger.as_ref()) {
                     Ok(rule) => rules.extend(rule),
                     Err(()) => return Alike::Not,
                 }
@@ -205,11 +221,12 @@ impl Comparison<'_> {
         alike
     }
 
-    /// Whether trigger times of upstream's object of this name and of ours are alike, perhaps by a rule.
+    /// Whether trigger times of upstream's object of this name and of ours are alike, perhaps by a rule; `free` is one
+    /// by which they are not compared.
     fn triggers(
         &mut self,
         name: &str,
-        auto: bool,
+        free: Option<Rule>,
         theirs: Option<&String>,
         mine: Option<&String>,
     ) -> Result<Option<Rule>, ()> {
@@ -219,29 +236,29 @@ impl Comparison<'_> {
         if self.judge.mode == Mode::Burst {
             return Ok(Some(Rule::TriggerOfBurst));
         }
-        if auto {
-            return Ok(Some(Rule::TriggerOfHints));
-        }
-        if theirs.is_none() && self.happened.upstream_late {
-            return Ok(Some(Rule::LateUpstream));
-        }
-        let (Some(time), None) = (theirs, mine) else { return Err(()) };
-        let key = (name.to_owned(), time.clone());
-        let Happened { last, unsettled, .. } = self.happened;
-        let of_operation = time.starts_with(EPOCH);
-        let rule = if self.judge.allowed.contains(&key) {
+        let difference = (name.to_owned(), theirs.cloned(), mine.cloned());
+        let rule = if self.judge.allowed.contains(&difference) {
             None
-        } else if of_operation && !last.is_some_and(|it| says(it, time)) {
-            Some(Rule::TriggerOfEarlierChange)
-        } else if of_operation && last.is_some_and(ends_pod) {
-            Some(Rule::TriggerOfEnd)
-        } else if time == CREATION && unsettled.is_some() {
-            unsettled.and_then(before_restart)
         } else {
-            return Err(());
+            Some(free.or_else(|| self.trigger_rule(theirs, mine)).ok_or(())?)
         };
-        self.allowed.insert(key);
+        self.allowed.insert(difference);
         Ok(rule)
+    }
+
+    /// The rule by which trigger times differ.
+    fn trigger_rule(&self, theirs: Option<&String>, mine: Option<&String>) -> Option<Rule> {
+        let Happened { last, unsettled, upstream_late } = self.happened;
+        match (theirs, mine) {
+            (None, Some(_)) => upstream_late.then_some(Rule::LateUpstream),
+            (Some(time), None) if time == CREATION => unsettled.and_then(before_restart),
+            (Some(time), None) if time.starts_with(EPOCH) => match last {
+                Some(last) if !says(last, time) => Some(Rule::TriggerOfEarlierChange),
+                Some(last) if ends_pod(last) => Some(Rule::TriggerOfEnd),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 
@@ -377,7 +394,7 @@ mod tests {
             patch: serde_json::json!({ "status": { "conditions": [{ "lastTransitionTime": "2031-01-01T00:00:09Z" }] } }),
         };
         let happened = Happened { last: Some(&last), ..Happened::default() };
-        judge.compare((&state(upstream), &state(ours)), &BTreeSet::new(), happened, &used).is_ok()
+        judge.compare((&state(upstream), &state(ours)), &Special::default(), happened, &used).is_ok()
     }
 
     #[test]

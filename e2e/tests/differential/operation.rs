@@ -63,8 +63,8 @@ pub(crate) enum Operation {
 impl Operation {
     /// The operation in a namespace of this name.
     pub(crate) fn within(&self, namespace: &str) -> Result<Self> {
-        let text = serde_json::to_string(self).map_err(invalid)?;
-        serde_json::from_str(&text.replace(NAMESPACE, namespace)).map_err(invalid)
+        let text = serde_json::to_string(self).map_err(|error| invalid(&error))?;
+        serde_json::from_str(&text.replace(NAMESPACE, namespace)).map_err(|error| invalid(&error))
     }
 
     /// Whether this is about slices or Endpoints that a controller writes, to which upstream reacts a second late.
@@ -82,15 +82,15 @@ impl Operation {
 /// Operations in their order, one in a line.
 pub(crate) fn to_lines(operations: &[Operation]) -> Result<String> {
     let lines: Result<Vec<_>, _> = operations.iter().map(serde_json::to_string).collect();
-    Ok(lines.map_err(invalid)?.join("\n") + "\n")
+    Ok(lines.map_err(|error| invalid(&error))?.join("\n") + "\n")
 }
 
 /// Reads what [`to_lines`] wrote; lines that begin with `#` are for readers.
 pub(crate) fn from_lines(text: &str) -> Result<Vec<Operation>> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    lines.map(|line| serde_json::from_str(line).map_err(invalid)).collect()
+    lines.map(|line| serde_json::from_str(line).map_err(|error| invalid(&error))).collect()
 }
 
-fn invalid(error: serde_json::Error) -> Error {
+fn invalid(error: &serde_json::Error) -> Error {
     Error::Invalid(format!("an operation: {error}"))
 }

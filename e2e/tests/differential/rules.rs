@@ -38,6 +38,8 @@ pub(crate) enum Rule {
     TriggerOfEnd,
     /// Upstream writes slices whose hints it cannot improve, and with them the time of something else.
     TriggerOfHints,
+    /// Upstream writes Endpoints at every sync of a Service that has labels which it keeps for itself.
+    TriggerOfRewrite,
     /// How many syncs there were decides what upstream says of the time of a change.
     TriggerOfBurst,
 }
@@ -83,7 +85,7 @@ pub(crate) const RULES: &[About] = &[
         rule: Rule::EditedEndpoints,
         source: "#106198",
         what: "after somebody changed Endpoints upstream's Services are touched",
-        test: "endpoints_and_ports_that_somebody_edited_are_put_right",
+        test: "what_others_make_of_labels_is_put_right",
     },
     About {
         rule: Rule::DeletedAfterRestart,
@@ -93,9 +95,9 @@ pub(crate) const RULES: &[About] = &[
     },
     About {
         rule: Rule::LateUpstream,
-        source: "#117193, #124547, #127429",
+        source: "#107927, #117193, #127429",
         what: "where a difference lasts, upstream's Services are touched (ours never), and trigger times of that may be \
-               missing",
+               missing: after many errors, such as for a Pod on an unknown Node, upstream tries again only after minutes",
         test: "issue_125638_a_pod_that_flips_faster_than_the_cache_follows_ends_right",
     },
     About {
@@ -134,6 +136,13 @@ pub(crate) const RULES: &[About] = &[
         source: "#119990",
         what: "trigger times are not compared in topology mode Auto",
         test: "slices_stay_when_their_hints_still_do",
+    },
+    About {
+        rule: Rule::TriggerOfRewrite,
+        source: "#94112",
+        what: "trigger times of Endpoints are not compared where the Service has the headless or the managed-by label \
+               itself",
+        test: "gap_reserved_labels_of_the_service_make_no_loop",
     },
     About {
         rule: Rule::TriggerOfBurst,

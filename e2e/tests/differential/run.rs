@@ -15,6 +15,8 @@ use crate::side::{CAPACITY, Side};
 const REST: Duration = Duration::from_millis(400);
 /// The same after what upstream reacts to a second late.
 const LONG_REST: Duration = Duration::from_millis(1500);
+/// When upstream is touched where a difference lasts: its first attempts are over by then.
+const NUDGE: Duration = Duration::from_secs(9);
 /// How often a difference is looked at again.
 const PERIOD: Duration = Duration::from_millis(50);
 /// Requests that are under way at once on each side: the order of one history's is kept all the same.
@@ -49,7 +51,6 @@ struct Course<'a> {
     history: &'a History,
     judge: Judge,
     done: usize,
-    restarted: bool,
     /// The last operation is one that upstream reacts to late.
     late: bool,
     /// It is one that is not compared before the next one.
@@ -63,6 +64,10 @@ impl<'a> Course<'a> {
     /// The operation so many before the next one.
     fn before(&self, count: usize) -> Option<&'a Operation> {
         self.history.operations.get(self.done.checked_sub(count)?)
+    }
+
+    fn has_restarted(&self) -> bool {
+        self.history.operations[..self.done].contains(&Operation::Restart)
     }
 
     fn last(&self) -> Option<&'a Operation> {
@@ -101,7 +106,6 @@ impl Pair {
                 history,
                 judge: Judge::new(mode, CAPACITY),
                 done: 0,
-                restarted: false,
                 late: false,
                 unsettled: false,
                 upstream_late: false,
@@ -137,8 +141,7 @@ impl Pair {
                 futures::try_join!(self.upstream.restart(), self.ours.restart())?;
                 for course in courses.iter_mut().filter(|course| course.next().is_some()) {
                     course.done += 1;
-                    (course.restarted, course.late) = (true, true);
-                    (course.unsettled, course.upstream_late) = (false, false);
+                    (course.late, course.unsettled, course.upstream_late) = (true, false, false);
                 }
             } else {
                 let due = courses.iter_mut().filter(|course| !at_restart(course));
@@ -177,7 +180,7 @@ impl Pair {
             course.verdict = Some(Verdict::Differ { after: course.done, how });
             return Ok(());
         }
-        if let Some(rule) = nudge(&operation, course.restarted).filter(|_| theirs < 300) {
+        if let Some(rule) = nudge(&operation, course.has_restarted()).filter(|_| theirs < 300) {
             used.count(rule);
             self.upstream.touch(namespace).await?;
         }
@@ -229,7 +232,7 @@ impl Pair {
             if from.elapsed() > patience {
                 break;
             }
-            if !nudged && from.elapsed() > patience / 3 {
+            if !nudged && from.elapsed() > NUDGE.min(patience / 2) {
                 nudged = true;
                 for at in &open {
                     courses[*at].upstream_late = true;
@@ -255,7 +258,7 @@ impl Pair {
         let unsettled =
             course.before(2).filter(|it| last == Some(&Operation::Restart) && before_restart(it).is_some());
         let happened = Happened { last, unsettled, upstream_late: course.upstream_late };
-        course.judge.compare((&theirs, &mine), &self.ours.auto(namespace), happened, used)
+        course.judge.compare((&theirs, &mine), &self.ours.special(namespace), happened, used)
     }
 
     /// All operations as fast as each API server takes them, with a restart on the way.

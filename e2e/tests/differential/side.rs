@@ -8,15 +8,16 @@ use lab::{Error, Lab, Manager, NotYet, Process, Result};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use crate::compare::Special;
 use crate::mirror::{Copy, Mirror};
 use crate::normal::{self, Births, MIRRORING_CONTROLLER, SLICE_CONTROLLER, Slice, State};
 use crate::operation::{Kind, Operation};
-use crate::support::objects_only;
+use crate::support::{controllers, objects_only};
 
-/// The controllers that are compared.
-pub(crate) const CONTROLLERS: &[&str] = &["endpointslice-controller"];
 /// Endpoints in a slice, few so that there are many slices.
 pub(crate) const CAPACITY: usize = 3;
+/// Addresses of a subset that are mirrored.
+const MIRRORED: usize = 5;
 /// The zones of the Nodes that count for topology hints: one Node each, the same ones all the time.
 pub(crate) const ZONES: [&str; 3] = ["zone-a", "zone-b", "zone-c"];
 /// Nodes of a namespace, one in each zone at first. They are labelled as control plane, so that they count for no
@@ -26,6 +27,15 @@ pub(crate) const NODES: usize = 3;
 const SENTINELS: &str = "sentinels";
 /// Longer than controllers take to start or to come to a sentinel on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The flags of both sides: small sizes, so that the limits are met.
+fn limits() -> Vec<String> {
+    let mut flags = vec![format!("--max-endpoints-per-slice={CAPACITY}")];
+    if controllers().contains("mirroring") {
+        flags.push(format!("--mirroring-max-endpoints-per-subset={MIRRORED}"));
+    }
+    flags
+}
 
 /// Who writes.
 enum Controllers {
@@ -48,21 +58,18 @@ impl Side {
     pub(crate) async fn upstream() -> Result<Self> {
         let lab = objects_only().nodes(0).start().await?;
         // Its ordinary limit of 20 requests per second would be most of what is seen.
-        let flags = [
-            format!("--max-endpoints-per-slice={CAPACITY}"),
-            "--kube-api-qps=10000".to_owned(),
-            "--kube-api-burst=10000".to_owned(),
-        ];
-        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
-        let process = lab.upstream(&CONTROLLERS.join(","), &flags).await?;
+        let mut flags = vec!["--kube-api-qps=10000", "--kube-api-burst=10000"];
+        let limits = limits();
+        flags.extend(limits.iter().map(String::as_str));
+        let process = lab.upstream(&controllers(), &flags).await?;
         Self::begin(lab, Controllers::Upstream(process)).await
     }
 
     /// Fairlead.
     pub(crate) async fn fairlead() -> Result<Self> {
         let lab = objects_only().nodes(0).start().await?;
-        let manager = lab.manager().controllers(&CONTROLLERS.join(","));
-        let manager = manager.flag(&format!("--max-endpoints-per-slice={CAPACITY}")).start().await?;
+        let manager = lab.manager().controllers(&controllers()).flag("--rival-check=false");
+        let manager = limits().iter().fold(manager, |manager, flag| manager.flag(flag)).start().await?;
         Self::begin(lab, Controllers::Fairlead(manager)).await
     }
 
@@ -127,16 +134,23 @@ impl Side {
         normal::state(&self.copy(namespace), &births)
     }
 
-    /// The Services in topology mode Auto.
-    pub(crate) fn auto(&self, namespace: &str) -> BTreeSet<String> {
+    /// The Services for which there are rules.
+    pub(crate) fn special(&self, namespace: &str) -> Special {
         let copy = self.copy(namespace);
-        let is_auto = |service: &Value| {
-            let annotations = &service["metadata"]["annotations"];
-            ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"]
-                .iter()
-                .any(|key| annotations[*key].is_string())
+        let having = |part: &str, keys: [&str; 2]| {
+            let has = |service: &Value| keys.iter().any(|key| service["metadata"][part][*key].is_string());
+            copy.of(Kind::Service).filter(|(_, it)| has(it)).map(|(name, _)| name.to_owned()).collect()
         };
-        copy.of(Kind::Service).filter(|(_, it)| is_auto(it)).map(|(name, _)| name.to_owned()).collect()
+        Special {
+            auto: having(
+                "annotations",
+                ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"],
+            ),
+            rewritten: having(
+                "labels",
+                ["service.kubernetes.io/headless", "endpoints.kubernetes.io/managed-by"],
+            ),
+        }
     }
 
     /// Does something, and returns what the API server says to it: an HTTP status.
@@ -153,15 +167,11 @@ impl Side {
             }
             Operation::Slice { service, at, patch } => {
                 let Some(slice) = self.slice(namespace, &service, at) else { return Ok(404) };
-                match patch {
-                    Some(patch) => {
-                        self.patch(namespace, Kind::EndpointSlice, &slice.name.0, false, patch).await
-                    }
-                    None => {
-                        let slices = self.api(namespace, Kind::EndpointSlice);
-                        code(slices.delete(&slice.name.0, &DeleteParams::default()).await)
-                    }
+                if let Some(patch) = patch {
+                    return self.patch(namespace, Kind::EndpointSlice, &slice.name.0, false, patch).await;
                 }
+                let slices = self.api(namespace, Kind::EndpointSlice);
+                code(slices.delete(&slice.name.0, &DeleteParams::default()).await)
             }
             Operation::Restart => self.restart().await.map(|()| 200),
         }
@@ -343,7 +353,7 @@ impl Side {
                     && endpoints["subsets"][0][list][0]["ip"] == "10.63.0.1"
             }),
         };
-        match CONTROLLERS.iter().find(|controller| !shows(controller)) {
+        match controllers().split(',').find(|controller| !shows(controller)) {
             None => Ok(()),
             Some(controller) => Err(format!("{controller}: {:?}", copy.objects).into()),
         }

@@ -1,15 +1,18 @@
-//! Whether the slices of a namespace are what they should be, and whether nobody writes any more.
+//! Whether the slices and Endpoints of a namespace are what they should be, and whether nobody writes any more.
 //!
-//! The judges are those of the convergence test on the fake API server: they look at a copy of the real objects.
+//! The judges of slices are those of the convergence test on the fake API server: they look at a copy of the real objects.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::time::Duration;
 
 use fairlead_fake_api::{FakeApi, Kind, NODES, PODS, SERVICES, SLICES};
+use k8s_openapi::api::core::v1 as core;
+use kube::api::{Api, ListParams};
 use lab::{Lab, Manager, NotYet, Result};
 use serde_json::Value;
 
+mod endpoints;
 #[path = "../../../controllers/endpointslice/tests/convergence/oracle.rs"]
 mod oracle;
 
@@ -42,7 +45,30 @@ pub(crate) async fn judge(lab: &Lab, namespace: &str) -> Result<(), NotYet> {
     oracle::check(&copy).map_err(|wrong| format!("{namespace}: {wrong}").into())
 }
 
-async fn list(lab: &Lab, kind: &Kind, namespace: &str) -> Result<Vec<Value>, NotYet> {
+/// Judges of the controllers that a manager runs with, in the syntax of their flag.
+pub(crate) async fn judge_controllers(lab: &Lab, namespace: &str, controllers: &str) -> Result<(), NotYet> {
+    let named = |name: &str| controllers.split(',').any(|it| it == name);
+    if named("endpointslice-controller") {
+        judge(lab, namespace).await?;
+    }
+    let endpoints: Api<core::Endpoints> = Api::namespaced(lab.api(), namespace);
+    let endpoints = endpoints.list(&ListParams::default()).await?;
+    let world = endpoints::World {
+        services: list(lab, &SERVICES, namespace).await?,
+        pods: list(lab, &PODS, namespace).await?,
+        endpoints: endpoints.items.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
+        slices: list(lab, &SLICES, namespace).await?,
+    };
+    if named("endpoints-controller") {
+        world.endpoints_are_right()?;
+    }
+    if named("endpointslice-mirroring-controller") {
+        world.mirrored_slices_are_right()?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn list(lab: &Lab, kind: &Kind, namespace: &str) -> Result<Vec<Value>, NotYet> {
     let group = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
     let namespace = if kind.namespaced { format!("/namespaces/{namespace}") } else { String::new() };
     let request = http::Request::get(format!("{group}/v1{namespace}/{}", kind.plural)).body(Vec::new())?;
@@ -63,21 +89,24 @@ pub(crate) async fn all_right(lab: &Lab, namespaces: &[String], patience: Durati
     .await
 }
 
-/// The writes of slices that were attempted while nothing happened. The manager has nothing left to do at the end.
+/// The writes of slices and Endpoints that were attempted while nothing happened. The manager has nothing left to do at the end.
 pub(crate) async fn writes_at_rest(lab: &Lab, manager: &Manager) -> Result<u64> {
+    writes_during(lab, manager, QUIET).await
+}
+
+/// [`writes_at_rest`] for so long.
+pub(crate) async fn writes_during(lab: &Lab, manager: &Manager, length: Duration) -> Result<u64> {
     let before = lab.writes().await?;
-    let mut quiet = tokio::time::interval(QUIET);
+    let mut quiet = tokio::time::interval(length);
     quiet.tick().await;
     quiet.tick().await;
     lab.wait_until("the manager to have nothing to do", PATIENCE, async || {
         let metrics = manager.metrics().await?;
-        let queue = [("name", "endpoint_slice")];
-        let (depth, working) = (
-            metrics.sum("workqueue_depth", &queue),
-            metrics.sum("workqueue_unfinished_work_seconds", &queue),
-        );
+        let (depth, working) =
+            (metrics.sum("workqueue_depth", &[]), metrics.sum("workqueue_unfinished_work_seconds", &[]));
         if depth == 0.0 && working == 0.0 { Ok(()) } else { Err(format!("{depth} keys wait").into()) }
     })
     .await?;
-    Ok(lab.writes().await?.since(&before).of_resource("endpointslices"))
+    let writes = lab.writes().await?.since(&before);
+    Ok(writes.of_resource("endpointslices") + writes.of_resource("endpoints"))
 }

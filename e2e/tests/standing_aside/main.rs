@@ -16,7 +16,8 @@ use serde_json::json;
 use support::{PATIENCE, objects_only, service, slices_until};
 use world::{
     ALONE, CONTROLLERS, NAMESPACE, ROUND, SLACK, UNANSWERED, at_rest, canary_events, change,
-    list_of_the_guide, populate, questions, readiness, told, until_aside, upstream, work_of_ours,
+    list_of_the_guide, populate, questions, readiness, told, until_aside, until_noted, upstream,
+    work_of_ours,
 };
 
 #[tokio::test]
@@ -27,13 +28,31 @@ async fn each_controller_stands_aside_for_its_like_alone_and_a_restart_need_not_
     service(&lab, "web", json!({})).await?;
     slices_until(&lab, "web", "what kube-controller-manager makes of it", |slices| slices.len() == 1).await?;
 
+    // Asked to, it works all the same.
+    let beside = lab.manager().flag("--rival-check=false").start().await?;
+    let line = readiness(&beside, ALONE[0]).await?;
+    assert!(line.ends_with("ok: nobody asks (--rival-check=false)"), "{line}");
+    service(&lab, "beside", json!({})).await?;
+    lab.wait_until(
+        "a Service to be planned and written beside kube-controller-manager",
+        PATIENCE,
+        async || {
+            let synced = beside.metrics().await?.sum("endpoint_slice_controller_syncs", &[]);
+            if synced >= 1.0 { Ok(()) } else { Err(format!("{synced} synced").into()) }
+        },
+    )
+    .await?;
+    beside.stop().await?;
+
     let ours = lab.manager().start().await?;
     until_aside(&lab, &ours, &ALONE, UNANSWERED).await?;
     let metrics = ours.metrics().await?;
     for controller in CONTROLLERS {
-        let (heard, silent) = if ALONE.contains(&controller) { (1, 0) } else { (0, 1) };
-        assert_eq!(questions(&metrics, controller, "answered"), heard, "{controller}");
-        assert_eq!(questions(&metrics, controller, "unanswered"), silent, "{controller}");
+        let of = |outcome| questions(&metrics, controller, outcome);
+        let is_heard = ALONE.contains(&controller);
+        assert_eq!(of("answered") > 0, is_heard, "{controller}");
+        // A busy kube-controller-manager may answer late.
+        assert!(is_heard || of("unanswered") > 0, "{controller}");
     }
     let line = readiness(&ours, ALONE[0]).await?;
     assert!(line.ends_with("because kube-controller-manager does its work"), "{line}");
@@ -47,20 +66,9 @@ async fn each_controller_stands_aside_for_its_like_alone_and_a_restart_need_not_
     assert_eq!(reason, "RivalController");
     assert!(text.contains("--controllers=*,-endpointslice-controller;"), "{text}");
 
-    // Asked to, it works all the same.
-    ours.stop().await?;
-    let beside = lab.manager().flag("--rival-check=false").start().await?;
-    let line = readiness(&beside, ALONE[0]).await?;
-    assert!(line.ends_with("ok: nobody asks (--rival-check=false)"), "{line}");
-    service(&lab, "beside", json!({})).await?;
-    lab.wait_until("a write beside kube-controller-manager", PATIENCE, async || {
-        let synced = beside.metrics().await?.sum("endpoint_slice_controller_syncs", &[]);
-        if synced >= 1.0 { Ok(()) } else { Err(format!("{synced} synced").into()) }
-    })
-    .await?;
-    beside.stop().await?;
-
     // The last leader stood aside for it a moment ago: the next one begins so, without an answer.
+    until_noted(&lab, &ALONE, "standing-aside").await?;
+    ours.stop().await?;
     rival.kill().await?;
     ours.restart().await?;
     until_aside(&lab, &ours, &ALONE, Duration::ZERO).await?;
@@ -109,6 +117,7 @@ async fn a_question_that_cannot_be_put_stops_nobody() -> Result<()> {
     until_aside(&lab, &ours, &[], UNANSWERED).await?;
     let (log, lines) = (ours.log()?, 2 * CONTROLLERS.len());
     assert_eq!(log.matches(asked).count(), lines, "{log}");
+    until_noted(&lab, &CONTROLLERS, "working").await?;
     ours.stop().await?;
     ours.restart().await?;
     until_aside(&lab, &ours, &[], Duration::ZERO).await?;

@@ -69,6 +69,17 @@ pub(crate) async fn until_aside(
     Ok(begun.elapsed())
 }
 
+/// Waits until the leader has noted for the next one what each of these controllers does.
+pub(crate) async fn until_noted(lab: &Lab, controllers: &[&str], what: &str) -> Result<()> {
+    lab.wait_until(format!("a note that {controllers:?} are {what}"), PATIENCE, async || {
+        let shown = lab.kubectl(&["-n", NAMESPACE, "get", "services,endpoints", "-o", "json"]).await?;
+        let noted =
+            |controller: &&&str| shown.contains(&format!("\"rival.fairlead.dev/{controller}\": \"{what} "));
+        if controllers.iter().all(|controller| noted(&controller)) { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await
+}
+
 /// Reasons and messages of the events about the canary Services.
 pub(crate) async fn canary_events(lab: &Lab) -> Result<Vec<(String, String)>> {
     let api: Api<Event> = Api::namespaced(lab.api(), NAMESPACE);

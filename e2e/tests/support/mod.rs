@@ -16,8 +16,15 @@ use serde_json::{Value, json};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The controller under test.
 pub(crate) const CONTROLLER: &str = "endpointslice-controller";
+/// All controllers that `fairlead manager` has; `FAIRLEAD_CONTROLLERS` names others for the tests that use all.
+const CONTROLLERS: &str = "endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller";
 /// What it calls itself on its slices.
 pub(crate) const MANAGED_BY: &str = "endpointslice-controller.k8s.io";
+
+/// The controllers that are tested together, in the syntax of `--controllers`.
+pub(crate) fn controllers() -> String {
+    std::env::var("FAIRLEAD_CONTROLLERS").unwrap_or_else(|_| CONTROLLERS.to_owned())
+}
 
 /// A lab for tests about objects alone: nobody routes packets.
 pub(crate) fn objects_only() -> LabBuilder {

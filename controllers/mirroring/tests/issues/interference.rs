@@ -5,6 +5,7 @@ use std::time::Duration;
 use fairlead_fake_api::SLICES;
 use serde_json::{Value, json};
 
+use crate::process::Process;
 use crate::world::{NAMESPACE, SOON, World};
 
 /// After whatever happened to its slice the mirror is right, and later changes still arrive.
@@ -137,4 +138,21 @@ async fn an_admission_that_takes_mirrors_away_makes_no_loop() {
     assert_eq!(world.api.list(&SLICES).len(), 0, "none is left behind");
     world.api.set_admission(&SLICES, None);
     world.until("mirror", Duration::from_mins(6), |it| it.published() == ["10.0.0.2"]).await;
+}
+
+/// The watch may tell of a write before its answer is here; then it is nobody else's all the same.
+#[tokio::test(start_paused = true)]
+async fn own_writes_are_no_rival_however_fast_the_endpoints_change() {
+    let mut world = World::with(&["10.0.0.1"]).await;
+    world.process.kill();
+    world.process = Process::start_with_late_answers(&world.api, Duration::from_millis(50));
+    tokio::time::sleep(SOON).await;
+    for round in 0..200 {
+        world.set_addresses(&[&format!("10.0.1.{round}")]);
+        tokio::time::sleep(Duration::from_millis(37)).await;
+    }
+    world.until_published("newest addresses", &["10.0.1.199"]).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(world.process.sum("fairlead_contested_services"), 0);
+    assert_eq!(world.process.sum("fairlead_events_total"), 0);
 }

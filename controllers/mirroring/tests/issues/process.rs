@@ -34,6 +34,11 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(api: &FakeApi) -> Self {
+        Self::start_with(api, api.client())
+    }
+
+    /// Starts with a client of its own for what it writes.
+    pub(crate) fn start_with(api: &FakeApi, writing: kube::Client) -> Self {
         let (client, registry) = (api.client(), Registry::new());
         let (stop, gate) = (CancellationToken::new(), Gate::opened());
         let metrics = Informers::new(&registry);
@@ -42,7 +47,7 @@ impl Process {
         let mut slices = Informer::new(&metrics);
         let permit = Permit::until(stop.clone()).narrowed(&gate);
         let told = EventMetrics::new(&registry);
-        let (recorder, events) = events::channel(client.clone(), COMPONENT, told, permit.clone());
+        let (recorder, events) = events::channel(client, COMPONENT, told, permit.clone());
         let controller = Controller::new(
             Settings {
                 canaries: Canaries::of("fairlead-system"),
@@ -52,7 +57,7 @@ impl Process {
                 recheck_period: RECHECK_PERIOD,
             },
             Inputs { services: &mut services, endpoints: &mut endpoints, slices: &mut slices },
-            Writer::new(client, permit, None),
+            Writer::new(writing, permit, None),
             recorder,
             &registry,
             &Workqueues::new(&registry),
@@ -66,6 +71,20 @@ impl Process {
             controller.run(stop).await;
         });
         process
+    }
+
+    /// Starts with answers to its writes that come so long after the watch has told of them.
+    pub(crate) fn start_with_late_answers(api: &FakeApi, delay: Duration) -> Self {
+        let client = api.client();
+        let late = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let client = client.clone();
+            async move {
+                let answer = client.send(request).await;
+                tokio::time::sleep(delay).await;
+                answer
+            }
+        });
+        Self::start_with(api, kube::Client::new(late, "default"))
     }
 
     fn inform<R: Record>(&mut self, informer: Informer<R>, api: &FakeApi) -> Arc<Store<R>> {

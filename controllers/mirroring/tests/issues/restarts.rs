@@ -44,6 +44,7 @@ async fn what_ended_meanwhile_is_cleaned_up_after_the_start() {
         assert_eq!(world.slices().len(), 1, "{ended}");
         world.process.restart(&api);
         world.until(ended, SOON, |it| it.slices().is_empty()).await;
+        assert_eq!(world.process.sum("fairlead_reverts_total"), 0, "{ended}: nobody did anything to slices");
     }
 }
 

@@ -386,6 +386,17 @@ fn a_slice_is_used_again_for_what_it_has_most_of() {
         assert_eq!(current.endpoints[0].addresses, desired.endpoints[0].addresses, "{}", current.key);
     }
     assert_eq!(world.sync(), (0, 2, 0));
+
+    // One slice for two contents: it becomes the one that has more of it.
+    let mut world = World::new(&json!([subset(&["10.0.0.1", "10.0.0.2", "10.0.0.3"], &[1])]));
+    assert_eq!(world.sync(), (1, 0, 0));
+    let name = world.slices[0]["metadata"]["name"].clone();
+    world.edit(|it| {
+        it["subsets"] = json!([subset(&["10.0.0.1"], &[2]), subset(&["10.0.0.2", "10.0.0.3"], &[3])])
+    });
+    assert_eq!(world.sync(), (1, 1, 0));
+    let kept = world.slices.iter().find(|it| it["metadata"]["name"] == name).expect("it is still there");
+    assert_eq!(kept["ports"][0]["port"], 3);
 }
 
 /// Slices of other address types are none of the two families: deleted, never used again.

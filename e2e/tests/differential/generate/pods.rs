@@ -58,13 +58,13 @@ impl Generator {
             metadata["finalizers"] = json!(["example.com/hold"]);
         }
         let mut object = json!({ "metadata": metadata, "spec": spec });
-        let mut addressed = Vec::new();
+        let mut told = Vec::new();
         // Some have no address yet.
         if node.is_some() && !self.once_in(8) {
             object["status"] = self.status(&addresses, ready);
-            addressed = addresses;
+            told = addresses;
         }
-        self.pods.insert(number, Life { addresses: addressed, over: false, held });
+        self.pods.insert(number, Life { addresses: told, over: false, held });
         Operation::Create { kind: Kind::Pod, object }
     }
 
