@@ -113,13 +113,13 @@ async fn one_leads_and_another_takes_over_however_it_ends() -> Result<()> {
     assert_eq!(end.await.unwrap()?.code(), Some(LOST));
     assert!(one.log()?.contains("leaderelection lost"), "{}", one.log()?);
     publishes(&lab, "web-5").await?;
-    assert_eq!(terms::check(&lab)?, [first.clone(), second.clone(), third, fourth.clone()]);
+    assert_eq!(terms::check(&lab)?.0, [first.clone(), second.clone(), third, fourth.clone()]);
 
     // Deleted: whoever leads makes it anew, and goes on.
     leases(&lab).delete(LEASE, &DeleteParams::default()).await.unwrap();
     assert_eq!(leads(&lab, two.name()).await?, fourth);
     publishes(&lab, "web-6").await?;
-    assert_eq!(terms::check(&lab)?.len(), 4);
+    assert_eq!(terms::check(&lab)?.0.len(), 4);
     assert!(two.process().is_running());
 
     let events: Api<Event> = Api::namespaced(lab.api(), NAMESPACE);
@@ -206,7 +206,7 @@ async fn who_cannot_renew_ends_and_writes_no_more() -> Result<()> {
     publishes(&lab, "web-2").await?;
     assert_eq!(end.await.unwrap()?.code(), Some(LOST));
     faults.calm()?;
-    assert_eq!(terms::check(&lab)?.len(), 2);
+    assert_eq!(terms::check(&lab)?.0.len(), 2);
 
     // The API server hangs for longer than a term.
     leads(&lab, two.name()).await?;
