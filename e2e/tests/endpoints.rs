@@ -151,8 +151,8 @@ async fn endpoints_of_all_kinds_of_services() -> Result<()> {
     let back = json!({ "spec": { "type": "ClusterIP", "externalName": null, "ports": [{ "port": 80 }] } });
     patch::<Service>(&lab, "alias", back).await?;
     endpoints_until(&lab, "alias", "all Pods", |it| published(it).len() == 4).await?;
-    let log = manager.log()?;
-    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+    let text = manager.log()?;
+    assert!(!text.contains("WARN") && !text.contains("ERROR"), "{text}");
     Ok(())
 }
 

@@ -45,7 +45,7 @@ fn addresses(endpoints: &Endpoints) -> impl Iterator<Item = String> {
 }
 
 /// Follows the Endpoints of `web`.
-async fn follow(lab: &Lab, changes: Arc<Mutex<Changes>>) -> tokio::task::JoinHandle<()> {
+fn follow(lab: &Lab, changes: Arc<Mutex<Changes>>) -> tokio::task::JoinHandle<()> {
     let config = watcher::Config::default().fields("metadata.name=web");
     let log = watcher(Api::<Endpoints>::namespaced(lab.api(), "default"), config).applied_objects();
     tokio::spawn(async move {
@@ -84,7 +84,7 @@ async fn fifty_changes_a_second_of_a_large_service_are_a_few_writes_and_soon_see
     .await?;
     let pods = shown(&lab, pods).await?;
     let changes: Arc<Mutex<Changes>> = Arc::default();
-    let follower = follow(&lab, Arc::clone(&changes)).await;
+    let follower = follow(&lab, Arc::clone(&changes));
 
     let (before, began) = (lab.writes().await?, Instant::now());
     let mut ticks = tokio::time::interval(GAP);

@@ -225,10 +225,20 @@ fn items(list: &str) -> Vec<serde_json::Value> {
     list["items"].as_array_mut().map(std::mem::take).unwrap_or_default()
 }
 
-/// What a list says but for what the API server adds, and when it happened.
+/// What a list says but for what the API server adds, when it happened, and the order of subsets and ports, in which
+/// releases of kube-controller-manager differ.
 fn content(list: &str) -> Vec<serde_json::Value> {
     let mut items = items(list);
+    let sort = |list: &mut serde_json::Value| {
+        if let Some(list) = list.as_array_mut() {
+            list.sort_by_key(ToString::to_string);
+        }
+    };
     for item in &mut items {
+        for subset in item["subsets"].as_array_mut().into_iter().flatten() {
+            sort(&mut subset["ports"]);
+        }
+        sort(&mut item["subsets"]);
         let metadata = &mut item["metadata"];
         for field in ["uid", "resourceVersion", "creationTimestamp", "managedFields"] {
             metadata[field].take();

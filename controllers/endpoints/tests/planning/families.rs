@@ -12,7 +12,7 @@ fn published(families: &[Family], cluster_ip: ClusterIp, of_the_pod: &[&str]) ->
     let service =
         Service { ip_families: families.iter().copied().collect(), cluster_ip, ..testing::service("web") };
     let mut cluster = Cluster::new(service);
-    let addresses = of_the_pod.iter().map(|text| text.parse().unwrap()).collect();
+    let addresses = of_the_pod.iter().map(|text| text.parse().expect("an address")).collect();
     cluster.pods =
         vec![Arc::new(Pod { addresses, has_address: !of_the_pod.is_empty(), ..testing::pod("p") })];
     cluster.sync();

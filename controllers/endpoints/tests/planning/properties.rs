@@ -70,7 +70,7 @@ fn stored(cluster: &Cluster) -> BTreeSet<String> {
                     panic!("{address:?} stands for no Pod")
                 };
                 for port in &subset.ports {
-                    let is_new = found.insert(format!("{name}:{}:{ready}", port.port.unwrap()));
+                    let is_new = found.insert(format!("{name}:{}:{ready}", port.port.expect("a number")));
                     assert!(is_new, "{name} has port {port:?} twice");
                 }
             }

@@ -193,8 +193,9 @@ fn short(address: &EndpointAddress) -> String {
 
 /// Ready Pod number `n` with addresses of its own in both families.
 pub(crate) fn pod(n: usize) -> Pod {
+    let part = |number: usize| u8::try_from(number).expect("part of an address");
     let name = format!("web-{n:04}");
-    let (high, low) = (u8::try_from(n / 250).unwrap(), u8::try_from(n % 250 + 1).unwrap());
+    let (high, low) = (part(n / 250), part(n % 250 + 1));
     Pod {
         uid: format!("uid-of-{name}").as_str().into(),
         addresses: smallvec![
