@@ -119,7 +119,12 @@ impl Comparison<'_> {
                     match self.triggers(name, rewritten, theirs.trigger.as_ref(), mine.trigger.as_ref()) {
                         Ok(rule) => {
                             self.rules.extend(rule);
-                            theirs.body != mine.body
+                            let other_order = theirs.body != mine.body
+                                && ports_sorted(&theirs.body) == ports_sorted(&mine.body);
+                            if other_order {
+                                self.rules.insert(Rule::PortOrder);
+                            }
+                            theirs.body != mine.body && !other_order
                         }
                         Err(()) => true,
                     }
@@ -195,7 +200,9 @@ impl Comparison<'_> {
         let (mut rules, mut alike) = (rules, Alike::Fully);
         if same {
             for (one, other) in left.iter().zip(&right) {
-                let free = auto.then_some(Rule::TriggerOfHints);
+                // Where the same Pods are in other slices, other slices are written.
+                let spread = self.judge.spread.contains(group).then_some(Rule::Order);
+                let free = auto.then_some(Rule::TriggerOfHints).or(spread);
                 match self.triggers(&one.name.0, free, one.trigger.as_ref(), other.trigger.as_ref()) {
                     Ok(rule) => rules.extend(rule),
                     Err(()) => return Alike::Not,
@@ -273,6 +280,18 @@ enum Alike {
     /// But for the slices that endpoints are in.
     Spread,
     Not,
+}
+
+/// Endpoints with the ports of each subset, and with them the subsets, in an order that no hash makes.
+fn ports_sorted(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(subsets) = body["subsets"].as_array_mut() {
+        for ports in subsets.iter_mut().filter_map(|it| it.get_mut("ports")?.as_array_mut()) {
+            ports.sort_by_key(Value::to_string);
+        }
+        subsets.sort_by_key(Value::to_string);
+    }
+    body
 }
 
 fn grouped(slices: &[Slice]) -> BTreeMap<Group, Vec<&Slice>> {
@@ -413,6 +432,22 @@ mod tests {
         // Once they are alike, the numbers count again.
         assert!(alike(&mut judge, vec![slice(&["c", "d"])], vec![slice(&["c", "d"])]));
         assert!(!alike(&mut judge, vec![slice(&["c", "d"])], vec![slice(&["c"]), slice(&["d"])]));
+    }
+
+    #[test]
+    fn ports_of_endpoints_may_have_another_order_and_addresses_may_not() {
+        let endpoints = |addresses: [&str; 2], ports: [u16; 2]| {
+            let body = serde_json::json!({ "subsets": [{ "addresses": addresses, "ports": ports }] });
+            let endpoints = BTreeMap::from([("web".to_owned(), Endpoints { body, trigger: None })]);
+            State { endpoints, slices: Vec::new() }
+        };
+        let mut judge = Judge::new(Mode::Settle, 2);
+        let mut alike = |left: State, right: State| {
+            judge.compare((&left, &right), &Special::default(), Happened::default(), &Used::default()).is_ok()
+        };
+        assert!(alike(endpoints(["a", "b"], [1, 2]), endpoints(["a", "b"], [2, 1])));
+        assert!(!alike(endpoints(["a", "b"], [1, 2]), endpoints(["b", "a"], [1, 2])));
+        assert!(!alike(endpoints(["a", "b"], [1, 2]), endpoints(["a", "b"], [1, 3])));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Rule {
     LateUpstream,
     /// Upstream walks over a hash map where several new endpoints find places in several slices.
     Order,
+    /// Ports of Endpoints are sorted by a hash that upstream changed.
+    PortOrder,
     /// Upstream's hints follow that order.
     HintsFollowOrder,
     /// Upstream wipes annotations of others when it uses a slice for something else.
@@ -104,8 +106,15 @@ pub(crate) const RULES: &[About] = &[
         rule: Rule::Order,
         source: "the order of Go's maps",
         what: "which of several new endpoints are in which slice of one Service, family and port set is free as long as \
-               the slices have as many; from then on how many each has, until they are alike again",
+               the slices have as many; from then on how many each has and which of them are written, until they are alike again",
         test: "kept_endpoints_stay_in_their_order_and_new_ones_follow_by_name",
+    },
+    About {
+        rule: Rule::PortOrder,
+        source: "#129652",
+        what: "ports of Endpoints may have another order: ours is that of upstream before 1.35, which a later upstream \
+               leaves alone",
+        test: "hashes_are_those_of_kube_controller_manager_before_1_35",
     },
     About {
         rule: Rule::HintsFollowOrder,

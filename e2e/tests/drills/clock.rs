@@ -36,6 +36,12 @@ impl Clock {
         Some(Self { library })
     }
 
+    /// Whether a process really has its clock from here.
+    pub(crate) fn is_that_of(&self, pid: i32) -> bool {
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+        self.library.canonicalize().is_ok_and(|it| maps.contains(&*it.to_string_lossy()))
+    }
+
     /// The environment of a process whose clock can be stepped. The clock that measures durations goes on as it is, as
     /// it does when somebody sets a machine's clock.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {

@@ -196,6 +196,9 @@ async fn after_every_fault_all_is_right_and_nothing_more_is_written() -> Result<
     let environment = clock.as_ref().map(clock::Clock::environment).unwrap_or_default();
     let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let world = World::start(&environment).await?;
+    if let Some(clock) = &clock {
+        assert!(clock.is_that_of(world.manager.process().pid()), "the manager runs without libfaketime");
+    }
     let mut churn = Churn::begin(&world.lab).await?;
     world.end().await?;
     let mut table = Vec::new();
