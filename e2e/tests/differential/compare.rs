@@ -79,8 +79,9 @@ impl Judge {
         used: &Used,
     ) -> Result<(), String> {
         let (allowed, rules) = (BTreeSet::new(), BTreeSet::new());
+        let as_many_hints = as_many_hints(&upstream.slices, &ours.slices);
         let mut comparison =
-            Comparison { judge: self, special, happened, allowed, rules, text: String::new() };
+            Comparison { judge: self, special, happened, as_many_hints, allowed, rules, text: String::new() };
         comparison.endpoints(&upstream.endpoints, &ours.endpoints);
         let spread = comparison.slices(&upstream.slices, &ours.slices);
         let Comparison { allowed, rules, text, .. } = comparison;
@@ -99,6 +100,8 @@ struct Comparison<'a> {
     judge: &'a Judge,
     special: &'a Special,
     happened: Happened<'a>,
+    /// Services and families with as many endpoints hinted to each zone on both sides.
+    as_many_hints: BTreeSet<(String, String)>,
     allowed: BTreeSet<Difference>,
     rules: BTreeSet<Rule>,
     text: String,
@@ -174,7 +177,8 @@ impl Comparison<'_> {
         }
         let auto = self.special.auto.contains(&group.0);
         let mut rules = BTreeSet::new();
-        if auto && hints(theirs) != hints(mine) && zones(theirs) == zones(mine) {
+        let whole = (group.0.clone(), group.2.clone());
+        if auto && hints(theirs) != hints(mine) && self.as_many_hints.contains(&whole) {
             rules.insert(Rule::HintsFollowOrder);
         }
         if more_notes(theirs, mine) {
@@ -323,13 +327,24 @@ fn hints<'a>(slices: &[&'a Slice]) -> BTreeSet<(&'a str, Option<&'a str>)> {
     slices.iter().flat_map(|it| &it.endpoints).map(|it| (it.body.as_str(), it.hints.as_deref())).collect()
 }
 
-/// How many endpoints are hinted to each zone, and how many to none.
-fn zones(slices: &[&Slice]) -> BTreeMap<Option<String>, usize> {
-    let mut zones = BTreeMap::new();
-    for endpoint in slices.iter().flat_map(|slice| &slice.endpoints) {
-        *zones.entry(endpoint.hints.clone()).or_default() += 1;
-    }
-    zones
+/// The Services and families of which as many endpoints are hinted to each zone, and to none, on both sides.
+fn as_many_hints(theirs: &[Slice], mine: &[Slice]) -> BTreeSet<(String, String)> {
+    let count = |slices: &[Slice]| {
+        let mut counts: BTreeMap<(String, String), BTreeMap<Option<String>, usize>> = BTreeMap::new();
+        for slice in slices {
+            let zones = counts.entry((slice.service.clone(), slice.family.clone())).or_default();
+            for endpoint in &slice.endpoints {
+                *zones.entry(endpoint.hints.clone()).or_default() += 1;
+            }
+        }
+        counts
+    };
+    let mine = count(mine);
+    count(theirs)
+        .into_iter()
+        .filter(|(key, zones)| mine.get(key) == Some(zones))
+        .map(|(key, _)| key)
+        .collect()
 }
 
 /// Whether ours has annotations of others that upstream has no more.

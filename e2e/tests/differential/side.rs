@@ -247,8 +247,9 @@ impl Side {
     }
 
     /// Takes away what depends on the moment at which a controller saw something: leftovers of Services that no longer
-    /// select Pods, which are as they were at the last sync, and Endpoints and slices without a Service, which are gone
-    /// or not. And touches all Services.
+    /// select Pods, which are as they were at the last sync, Endpoints and slices without a Service, which are gone or
+    /// not, and what somebody wrote on Endpoints, which may have come before those of the controller. And touches all
+    /// Services.
     pub(crate) async fn level(&self, namespace: &str, selecting: &BTreeSet<String>) -> Result<()> {
         let everything = kube::api::ListParams::default();
         let services = self.api(namespace, Kind::Service);
@@ -272,7 +273,8 @@ impl Side {
                 let name = object.metadata.name.clone().unwrap_or_default();
                 let label = object.metadata.labels.unwrap_or_default().remove("kubernetes.io/service-name");
                 let service = if kind == Kind::Endpoints { name.clone() } else { label.unwrap_or_default() };
-                if !names.contains(&service) {
+                let anew = kind == Kind::Endpoints && selecting.contains(&service);
+                if anew || !names.contains(&service) {
                     code(objects.delete(&name, &DeleteParams::default()).await)?;
                 }
             }

@@ -43,7 +43,7 @@ async fn issue_88967_large_objects_are_written_a_few_times_a_second() {
         let world = World::with_pods(pods).await;
         let before = world.api.version();
         let (started, mut slowest) = (Instant::now(), Duration::ZERO);
-        for flip in 0..250 {
+        for flip in 0..100 {
             world.set_ready(flip % 50, flip / 50 % 2 == 1);
             if flip % 25 == 24 {
                 let (begun, expected) = (
@@ -61,7 +61,7 @@ async fn issue_88967_large_objects_are_written_a_few_times_a_second() {
         assert!(rate <= limit, "{pods} Pods: {writes} writes in {seconds} s");
         assert!(slowest <= Duration::from_millis(300), "{pods} Pods: {slowest:?}");
         if pods == 50 {
-            assert_eq!(writes, 250, "small objects are not delayed at all");
+            assert_eq!(writes, 100, "small objects are not delayed at all");
             assert!(slowest <= Duration::from_millis(10), "{slowest:?}");
         }
     }

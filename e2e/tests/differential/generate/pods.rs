@@ -13,6 +13,8 @@ pub(super) struct Life {
     over: bool,
     /// A finalizer keeps it.
     held: bool,
+    /// Whether it is ready: kubelets change the time of a condition only with its status.
+    ready: bool,
 }
 
 impl Generator {
@@ -64,14 +66,14 @@ impl Generator {
             object["status"] = self.status(&addresses, ready);
             told = addresses;
         }
-        self.pods.insert(number, Life { addresses: told, over: false, held });
+        self.pods.insert(number, Life { addresses: told, over: false, held, ready });
         Operation::Create { kind: Kind::Pod, object }
     }
 
     /// The next thing in the life of a Pod.
     pub(super) fn live(&mut self, number: u8) -> Operation {
         let Some(life) = self.pods.get(&number) else { return self.create_pod(number) };
-        let (over, held, addresses) = (life.over, life.held, life.addresses.clone());
+        let (over, held, addresses, was_ready) = (life.over, life.held, life.addresses.clone(), life.ready);
         let (kind, name) = (Kind::Pod, format!("p{number}"));
         let status = |patch: Value| Operation::Patch {
             kind,
@@ -85,7 +87,7 @@ impl Generator {
             let ready = self.rng.bool();
             let started = self.status(&addresses, ready);
             if let Some(life) = self.pods.get_mut(&number) {
-                life.addresses = addresses;
+                (life.addresses, life.ready) = (addresses, ready);
             }
             return status(started);
         }
@@ -106,7 +108,7 @@ impl Generator {
                 if let Some(life) = self.pods.get_mut(&number) {
                     life.over = true;
                 }
-                if self.rng.bool() {
+                if !was_ready || self.rng.bool() {
                     return status(json!({ "phase": phase }));
                 }
                 let mut end = self.conditions(false);
@@ -130,8 +132,10 @@ impl Generator {
                 plain(json!({ "metadata": { "annotations": { "example.com/note": "1" } } }))
             }
             _ => {
-                let ready = self.rng.u8(0..3) > 0;
-                let conditions = self.conditions(ready);
+                if let Some(life) = self.pods.get_mut(&number) {
+                    life.ready = !was_ready;
+                }
+                let conditions = self.conditions(!was_ready);
                 status(conditions)
             }
         }
