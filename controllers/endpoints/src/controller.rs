@@ -172,9 +172,16 @@ impl Controller {
             Some(new) => Seen::Stored(new.version.clone()),
             None => Seen::Deleted(shown.uid.clone()),
         };
-        // Our own doing; the first list, after which every Service is looked at anyway; or what people have made for
-        // themselves, without any Service.
-        if self.acknowledge(key, &seen) || !self.endpoints.is_synced() || self.services.get(key).is_none() {
+        // Our own doing; or the first list, after which every Service is looked at anyway.
+        if self.acknowledge(key, &seen) || !self.endpoints.is_synced() {
+            return;
+        }
+        if self.services.get(key).is_none() {
+            // What people have made for themselves, without any Service. Or what was left of a Service: if its end could
+            // not be written yet, nothing is owed any more, and what somebody makes in its place is not ours.
+            if change.new.is_none() {
+                self.queue.add(key.clone(), Dirty::seen(seen));
+            }
             return;
         }
         if let (Some(old), Some(new)) = (&change.old, &change.new)
