@@ -30,6 +30,8 @@ impl Desired {
         let owners: Vec<_> = current.owners.iter().map(owner).collect();
         let version = current.version.to_string();
         self.body(meta::ObjectMeta {
+            // A condition of its own: without it an update of Endpoints that are gone would create them.
+            uid: Some(current.uid.to_string()).filter(|uid| !uid.is_empty()),
             resource_version: Some(version).filter(|version| !version.is_empty()),
             annotations: self.annotations(&current.annotations),
             finalizers: Some(finalizers).filter(|list| !list.is_empty()),
