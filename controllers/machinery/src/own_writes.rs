@@ -28,6 +28,8 @@ pub trait Written: Record {
     fn uid(&self) -> &Uid;
     /// Generation, which tells apart versions that cannot be compared; `None` for kinds that have none.
     fn generation(&self) -> Option<i64>;
+    /// Is it being deleted, and a finalizer holds it?
+    fn is_terminating(&self) -> bool;
 }
 
 impl Written for Slice {
@@ -38,6 +40,10 @@ impl Written for Slice {
     fn generation(&self) -> Option<i64> {
         Some(self.generation)
     }
+
+    fn is_terminating(&self) -> bool {
+        self.terminating
+    }
 }
 
 impl Written for Endpoints {
@@ -47,6 +53,10 @@ impl Written for Endpoints {
 
     fn generation(&self) -> Option<i64> {
         None
+    }
+
+    fn is_terminating(&self) -> bool {
+        self.terminating
     }
 }
 
@@ -226,8 +236,8 @@ impl<R: Written> Write<R> {
                 .version()
                 .reaches(self.object.version())
                 .unwrap_or_else(|| self.is_overtaken(shown) || expired()),
-            // Still shown: the deletion is yet to come.
-            Effect::Deleted => false,
+            // Still shown: the deletion is yet to come. Where a finalizer holds the object, it has come as far as it goes.
+            Effect::Deleted => shown.is_terminating(),
         }
     }
 }

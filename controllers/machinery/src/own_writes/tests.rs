@@ -124,6 +124,18 @@ async fn issue_108267_a_deleted_object_that_the_cache_still_shows_stays_out_of_s
     assert!(writes.writes.lock().is_empty());
 }
 
+/// Who plans must know of it: what it holds is still read by consumers.
+#[tokio::test(start_paused = true)]
+async fn a_deleted_object_that_a_finalizer_holds_is_seen_as_being_deleted() {
+    let now = Instant::now();
+    let writes = OwnWrites::default();
+    writes.deleted(&owner(), Arc::new(slice("a", "u1", "5", 1)), now);
+    let held = Slice { terminating: true, ..slice("a", "u1", "6", 2) };
+    let store = store([SourceEvent::Applied(held)]).await;
+    assert_eq!(newest(&writes, &store, now), ["a@6"]);
+    assert!(writes.writes.lock().is_empty());
+}
+
 /// The watch shows a write just when the cache is being read for a plan.
 #[tokio::test(start_paused = true)]
 async fn a_write_that_the_cache_shows_a_moment_after_it_was_read_is_not_lost() {
