@@ -247,7 +247,8 @@ impl Controller {
         });
         tracing::debug!(endpoints = %key, ?dirty, writes = actions.len(), "planned");
         let is_news = self.told.lock().get(key).copied().unwrap_or_default() != skipped;
-        if (is_news || !actions.is_empty()) && !self.writer.may_write() {
+        let has_to_tell = is_news && skipped != Skipped::default();
+        if (has_to_tell || !actions.is_empty()) && !self.writer.may_write() {
             // Nor may people be told.
             return Outcome::Park(dirty);
         }
