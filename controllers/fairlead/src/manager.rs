@@ -49,7 +49,12 @@ pub(crate) fn run(config: ManagerConfig) -> ExitCode {
         .enable_all()
         .build()
         .map_err(|error| Failure::from(format!("cannot start the runtime: {error}")))
-        .and_then(|runtime| runtime.block_on(serve(config)));
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(serve(config));
+            // What blocks a thread, such as a credential plugin that hangs, must not keep the process.
+            runtime.shutdown_background();
+            outcome
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

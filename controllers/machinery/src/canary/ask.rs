@@ -178,10 +178,15 @@ impl Asker {
     async fn put(&self, resource: &Resource, object: &Value) -> Result<Value, WriteError> {
         let merged = self.writer.merge(resource, &self.namespace, self.canary.service(), object).await;
         match merged {
-            Err(WriteError { kind: WriteFailure::NotFound(_), .. }) => {
-                self.writer.create(resource, &self.namespace, object).await
+            Err(WriteError { kind: WriteFailure::NotFound(_), .. }) => {}
+            merged => return merged,
+        }
+        match self.writer.create(resource, &self.namespace, object).await {
+            // Two of our controllers share a canary, and each may be the first.
+            Err(WriteError { kind: WriteFailure::AlreadyExists(_), .. }) => {
+                self.writer.merge(resource, &self.namespace, self.canary.service(), object).await
             }
-            merged => merged,
+            created => created,
         }
     }
 
