@@ -87,7 +87,9 @@ impl Reporter {
             self.tell(elector, if leads { "became leader" } else { "stopped leading" });
         }
         let holder = elector.holder();
-        if !elector.knows() || (self.told && self.holder == holder) {
+        // Who has tried to take a free Lease and could not will not lead either.
+        let is_barred = holder.is_none() && self.troubles[Way::Requests as usize].is_some();
+        if !elector.knows() || is_barred || (self.told && self.holder == holder) {
             return;
         }
         let note = match &holder {
@@ -121,8 +123,9 @@ impl Reporter {
             Some(reason) if *known == trouble => debug!("{reason}; trying again"),
             Some(reason) => {
                 warn!("{reason}; trying again");
-                if !self.told && matches!(way, Way::Requests) {
+                if matches!(way, Way::Requests) && (!self.told || elector.holder().is_none()) {
                     self.check.fail(reason.clone());
+                    self.told = false;
                 }
             }
             None if known.is_some() => {
