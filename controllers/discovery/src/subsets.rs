@@ -8,7 +8,7 @@
 //! ports, unless there is one with ports that has exactly the same addresses.
 //!
 //! The order is kube-controller-manager's, whose releases before 1.35 compare lists in order: addresses by text, then by
-//! UID; ports and subsets by a hash ([`digest`]).
+//! UID; ports and subsets by a hash.
 
 mod digest;
 mod order;
