@@ -21,7 +21,7 @@ use fairlead_machinery::events::Recorder;
 use fairlead_machinery::informer::{Change, Informer, Store};
 use fairlead_machinery::membership::{Cause, Membership};
 use fairlead_machinery::metrics::Workqueues;
-use fairlead_machinery::own_writes::{Cached, OwnWrites};
+use fairlead_machinery::own_writes::{Cached, OwnWrites, Seen};
 use fairlead_machinery::queue::{Dirt, Queue};
 use fairlead_machinery::recheck;
 use fairlead_machinery::rivals::Rivalry;
@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::leftovers::Left;
 use self::report::Nodeless;
-use crate::dirty::{Dirty, Extent, SliceSeen};
+use crate::dirty::{Dirty, Extent};
 use crate::hints::{self, Mode};
 use crate::metrics::{Metrics, Planned, SyncResult};
 use crate::{Ahead, Context, Facts, Lookup, Memory, Plan, plan, plan_pods, service_of};
@@ -189,27 +189,19 @@ impl Controller {
 
     fn slice_changed(&self, change: &Change<Slice>) {
         let services = self.index.lock().slice_changed(change);
-        let seen = match (&change.old, &change.new) {
-            (Some(old), Some(new)) if is_immaterial(old, new) => return,
-            (_, Some(new)) => SliceSeen::Stored { name: new.key.name.clone(), version: new.version.clone() },
-            (Some(old), None) => SliceSeen::Deleted { name: old.key.name.clone(), uid: old.uid.clone() },
-            (None, None) => return,
-        };
+        if let (Some(old), Some(new)) = (&change.old, &change.new)
+            && is_immaterial(old, new)
+        {
+            return;
+        }
+        let Some(seen) = Seen::after(change) else { return };
         for service in services {
-            if self.acknowledge(&service, &seen) || !self.slices.is_synced() {
+            if self.own_writes.acknowledge(&service, &seen) || !self.slices.is_synced() {
                 // Our own doing, or the first list: every Service is looked at after that anyway.
                 continue;
             }
             let delay = self.others_changed(&service, &seen).max(self.settings.batch_period);
             self.queue.add_after(service, Dirty::slice(seen.clone()), delay);
-        }
-    }
-
-    /// Takes note of a state that the cache shows; true if we made it ourselves, so that nobody need look.
-    fn acknowledge(&self, service: &ObjectKey, seen: &SliceSeen) -> bool {
-        match seen {
-            SliceSeen::Stored { name, version } => self.own_writes.acknowledge_stored(service, name, version),
-            SliceSeen::Deleted { name, uid } => self.own_writes.acknowledge_deleted(service, name, uid),
         }
     }
 
@@ -228,7 +220,7 @@ impl Controller {
         }
         if let Extent::Parts(parts) = &mut dirty.extent {
             // The watch may have told of our own writes before their answers were here.
-            parts.slices.retain(|seen| !self.acknowledge(key, seen));
+            parts.slices.retain(|seen| !self.own_writes.acknowledge(key, seen));
             if parts.is_empty() {
                 self.rivalry.dismiss(key);
                 return Outcome::Done;

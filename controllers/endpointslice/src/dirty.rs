@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use fairlead_machinery::own_writes::Seen;
 use fairlead_machinery::queue::Dirt;
-use fairlead_objects::{Istr, ResourceVersion, Uid};
+use fairlead_objects::Istr;
 use jiff::Timestamp;
 
 /// More changed Pods or slices than this are no longer named one by one.
@@ -32,7 +33,7 @@ pub(crate) struct Parts {
     /// Pods that changed, joined or left.
     pub(crate) pods: BTreeSet<Istr>,
     /// Slices that were seen in a new state.
-    pub(crate) slices: Vec<SliceSeen>,
+    pub(crate) slices: Vec<Seen>,
     /// All slices are to be looked at, though nothing is known to have changed that they depend on. Then no single ones
     /// are named.
     pub(crate) recheck: bool,
@@ -57,13 +58,6 @@ impl Parts {
     }
 }
 
-/// The state in which a slice was seen.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum SliceSeen {
-    Stored { name: Istr, version: ResourceVersion },
-    Deleted { name: Istr, uid: Uid },
-}
-
 impl Dirty {
     pub(crate) const ALL: Self = Self { extent: Extent::All, pods_changed: None };
 
@@ -75,7 +69,7 @@ impl Dirty {
         Self { extent: Extent::Parts(parts), pods_changed: time }
     }
 
-    pub(crate) fn slice(seen: SliceSeen) -> Self {
+    pub(crate) fn slice(seen: Seen) -> Self {
         let parts = Parts { slices: vec![seen], ..Parts::NONE };
         Self { extent: Extent::Parts(parts), pods_changed: None }
     }
@@ -126,7 +120,7 @@ mod tests {
     }
 
     fn deleted() -> Dirty {
-        Dirty::slice(SliceSeen::Deleted { name: "s".into(), uid: "u".into() })
+        Dirty::slice(Seen::Deleted { name: "s".into(), uid: "u".into() })
     }
 
     #[test]

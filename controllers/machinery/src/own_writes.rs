@@ -19,6 +19,8 @@ use fairlead_objects::{Endpoints, Istr, ObjectKey, Record, ResourceVersion, Slic
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::informer::Change;
+
 /// How long an entry is believed whose version cannot be compared with others.
 pub const EXPIRY: Duration = Duration::from_mins(1);
 
@@ -57,6 +59,39 @@ impl Written for Endpoints {
 
     fn is_terminating(&self) -> bool {
         self.terminating
+    }
+}
+
+/// A state of an object that the cache shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// It is stored in this version.
+    Stored {
+        /// Its name.
+        name: Istr,
+        /// The version.
+        version: ResourceVersion,
+    },
+    /// The one of this UID is gone.
+    Deleted {
+        /// Its name.
+        name: Istr,
+        /// Its UID.
+        uid: Uid,
+    },
+}
+
+impl Seen {
+    /// The state after a change; `None` if the change is of nothing.
+    #[must_use]
+    pub fn after<R: Written>(change: &Change<R>) -> Option<Self> {
+        match (&change.old, &change.new) {
+            (_, Some(new)) => {
+                Some(Self::Stored { name: new.key().name.clone(), version: new.version().clone() })
+            }
+            (Some(old), None) => Some(Self::Deleted { name: old.key().name.clone(), uid: old.uid().clone() }),
+            (None, None) => None,
+        }
     }
 }
 
@@ -111,6 +146,14 @@ impl<R: Written> OwnWrites<R> {
     /// Nothing is known of `owner` any more.
     pub fn forget(&self, owner: &ObjectKey) {
         self.writes.lock().remove(owner);
+    }
+
+    /// Takes note of a state that the cache shows; true if we made it ourselves, so that nobody need look.
+    pub fn acknowledge(&self, owner: &ObjectKey, seen: &Seen) -> bool {
+        match seen {
+            Seen::Stored { name, version } => self.acknowledge_stored(owner, name, version),
+            Seen::Deleted { name, uid } => self.acknowledge_deleted(owner, name, uid),
+        }
     }
 
     /// The cache shows this state of an object. If one of our own writes left it so, that write is forgotten,

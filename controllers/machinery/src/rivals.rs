@@ -23,6 +23,7 @@ use tokio::time::Instant;
 pub use self::manager::{FieldManagers, LastWriter};
 pub use self::metrics::RivalMetrics;
 pub use self::shell::{PendingRevert, Rivalry, Words};
+use crate::own_writes::Seen;
 
 /// Reverts within [`WINDOW`] after which reverting slows down.
 pub const LIMIT: usize = 5;
@@ -44,6 +45,16 @@ pub enum Deed {
     Deleted(Istr),
     /// The API server stored something else than it was sent, because an admission webhook or policy changed it.
     Altered(Istr),
+}
+
+impl From<&Seen> for Deed {
+    /// What others did to an object that is now seen so.
+    fn from(seen: &Seen) -> Self {
+        match seen {
+            Seen::Stored { name, .. } => Self::Changed(name.clone()),
+            Seen::Deleted { name, .. } => Self::Deleted(name.clone()),
+        }
+    }
 }
 
 /// The rivals of one controller, by the key that its work is done for.

@@ -17,7 +17,7 @@ use fairlead_machinery::complaints::Complaints;
 use fairlead_machinery::events::Recorder;
 use fairlead_machinery::informer::{Change, Informer, Store};
 use fairlead_machinery::metrics::Workqueues;
-use fairlead_machinery::own_writes::{Cached, OwnWrites};
+use fairlead_machinery::own_writes::{Cached, OwnWrites, Seen};
 use fairlead_machinery::queue::Queue;
 use fairlead_machinery::recheck;
 use fairlead_machinery::rivals::Rivalry;
@@ -30,7 +30,7 @@ use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::dirty::{Dirty, SliceSeen};
+use crate::dirty::Dirty;
 use crate::metrics::Metrics;
 use crate::{Facts, Plan, Skipped, is_mirrored, mirrored_by, plan};
 
@@ -179,28 +179,20 @@ impl Controller {
 
     fn slice_changed(&self, change: &Change<Slice>) {
         let keys = self.index.lock().slice_changed(change);
-        let seen = match (&change.old, &change.new) {
-            (Some(old), Some(new)) if is_immaterial(old, new) => return,
-            (_, Some(new)) => SliceSeen::Stored { name: new.key.name.clone(), version: new.version.clone() },
-            (Some(old), None) => SliceSeen::Deleted { name: old.key.name.clone(), uid: old.uid.clone() },
-            (None, None) => return,
-        };
+        if let (Some(old), Some(new)) = (&change.old, &change.new)
+            && is_immaterial(old, new)
+        {
+            return;
+        }
+        let Some(seen) = Seen::after(change) else { return };
         for key in keys {
             if !self.slices.is_synced() {
                 // What they mirrored may be gone since, so nobody else would name them.
                 self.queue.add(key, Dirty::called_for());
-            } else if !self.acknowledge(&key, &seen) {
+            } else if !self.own_writes.acknowledge(&key, &seen) {
                 let delay = self.others_changed(&key, &seen).max(self.settings.batch_period);
                 self.queue.add_after(key, Dirty::slice(seen.clone()), delay);
             }
-        }
-    }
-
-    /// Takes note of a state that the cache shows; true if we made it ourselves, so that nobody need look.
-    fn acknowledge(&self, key: &ObjectKey, seen: &SliceSeen) -> bool {
-        match seen {
-            SliceSeen::Stored { name, version } => self.own_writes.acknowledge_stored(key, name, version),
-            SliceSeen::Deleted { name, uid } => self.own_writes.acknowledge_deleted(key, name, uid),
         }
     }
 
@@ -218,7 +210,7 @@ impl Controller {
             return Outcome::Done;
         }
         // The watch may have told of our own writes before their answers were here.
-        dirty.retain_slices(|seen| !self.acknowledge(key, seen));
+        dirty.retain_slices(|seen| !self.own_writes.acknowledge(key, seen));
         if !dirty.is_about_others() {
             // Else our own writes would be taken for a rival's, as each change of the Endpoints writes the same slice.
             self.rivalry.dismiss(key);

@@ -1,7 +1,7 @@
 //! What changed about an Endpoints object since it was last planned.
 
+use fairlead_machinery::own_writes::Seen;
 use fairlead_machinery::queue::Dirt;
-use fairlead_objects::{Istr, ResourceVersion, Uid};
 
 /// More slices than this are no longer named one by one.
 const MOST_SLICES: usize = 64;
@@ -14,14 +14,7 @@ pub(crate) struct Dirty {
     /// All slices are to be looked at, though nothing is known to have changed. Then no single ones are named.
     recheck: bool,
     /// Slices that were seen in a new state.
-    slices: Vec<SliceSeen>,
-}
-
-/// The state in which a slice was seen.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum SliceSeen {
-    Stored { name: Istr, version: ResourceVersion },
-    Deleted { name: Istr, uid: Uid },
+    slices: Vec<Seen>,
 }
 
 impl Dirty {
@@ -34,7 +27,7 @@ impl Dirty {
         Self { recheck: true, ..Self::default() }
     }
 
-    pub(crate) fn slice(seen: SliceSeen) -> Self {
+    pub(crate) fn slice(seen: Seen) -> Self {
         Self { slices: vec![seen], ..Self::default() }
     }
 
@@ -43,7 +36,7 @@ impl Dirty {
     }
 
     /// Keeps only slices that need a look.
-    pub(crate) fn retain_slices(&mut self, is_news: impl FnMut(&SliceSeen) -> bool) {
+    pub(crate) fn retain_slices(&mut self, is_news: impl FnMut(&Seen) -> bool) {
         self.slices.retain(is_news);
     }
 
@@ -73,7 +66,7 @@ mod tests {
     use super::*;
 
     fn deleted() -> Dirty {
-        Dirty::slice(SliceSeen::Deleted { name: "s".into(), uid: "u".into() })
+        Dirty::slice(Seen::Deleted { name: "s".into(), uid: "u".into() })
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use fairlead_machinery::events::EventType;
+use fairlead_machinery::own_writes::Seen;
 use fairlead_machinery::rivals::{Deed, PendingRevert, Words};
 use fairlead_objects::{ObjectKey, Service, Slice};
 
 use super::Controller;
 use crate::action::DesiredSlice;
-use crate::dirty::{Dirty, Extent, SliceSeen};
+use crate::dirty::{Dirty, Extent};
 use crate::{Action, service_of};
 
 pub(super) const WORDS: Words = Words {
@@ -20,12 +21,8 @@ pub(super) const WORDS: Words = Words {
 
 impl Controller {
     /// Others changed a slice of the Service. Returns how long to wait before looking at it.
-    pub(super) fn others_changed(&self, service: &ObjectKey, seen: &SliceSeen) -> Duration {
-        let deed = match seen {
-            SliceSeen::Stored { name, .. } => Deed::Changed(name.clone()),
-            SliceSeen::Deleted { name, .. } => Deed::Deleted(name.clone()),
-        };
-        self.rivalry.changed(service, deed)
+    pub(super) fn others_changed(&self, service: &ObjectKey, seen: &Seen) -> Duration {
+        self.rivalry.changed(service, seen.into())
     }
 
     /// Looks whether the Service is as it should be, though nothing is known to have changed.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use fairlead_machinery::own_writes::Seen;
 use fairlead_machinery::rivals::{Deed, PendingRevert, Words};
 use fairlead_objects::{Endpoints, ObjectKey, Slice};
 
 use super::Controller;
 use crate::Action;
-use crate::dirty::{Dirty, SliceSeen};
+use crate::dirty::Dirty;
 
 pub(super) const WORDS: Words = Words {
     objects: "EndpointSlices that mirror the Endpoints",
@@ -18,12 +19,8 @@ pub(super) const WORDS: Words = Words {
 
 impl Controller {
     /// Others changed a slice. Returns how long to wait before looking at it.
-    pub(super) fn others_changed(&self, key: &ObjectKey, seen: &SliceSeen) -> Duration {
-        let deed = match seen {
-            SliceSeen::Stored { name, .. } => Deed::Changed(name.clone()),
-            SliceSeen::Deleted { name, .. } => Deed::Deleted(name.clone()),
-        };
-        self.rivalry.changed(key, deed)
+    pub(super) fn others_changed(&self, key: &ObjectKey, seen: &Seen) -> Duration {
+        self.rivalry.changed(key, seen.into())
     }
 
     /// Looks whether the slices are as they should be, though nothing is known to have changed.
