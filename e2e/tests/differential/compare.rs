@@ -28,16 +28,19 @@ impl Mode {
     }
 }
 
-/// Slices that endpoints may be spread over: those of one Service, family, port set, labels and owner.
+/// Slices that are compared with each other: those of one Service, family, port set, labels and owner.
 type Group = (String, String, String, String);
+
+/// Slices that endpoints may be spread over: those of one Service, family and port set, whatever their labels become.
+type Spread = (String, String, String, String);
 
 /// The judge of one history.
 pub(crate) struct Judge {
     mode: Mode,
     /// The most endpoints of a slice.
     capacity: usize,
-    /// Groups over which endpoints are spread in different ways.
-    spread: BTreeSet<Group>,
+    /// Where endpoints are spread in different ways.
+    spread: BTreeSet<Spread>,
     /// Trigger times of upstream's objects that a rule allowed when they were written; they stay until the next write.
     allowed: BTreeSet<Difference>,
 }
@@ -146,8 +149,8 @@ impl Comparison<'_> {
         }
     }
 
-    /// Returns the groups that are spread in different ways.
-    fn slices(&mut self, upstream: &[Slice], ours: &[Slice]) -> BTreeSet<Group> {
+    /// Returns where endpoints are spread in different ways.
+    fn slices(&mut self, upstream: &[Slice], ours: &[Slice]) -> BTreeSet<Spread> {
         let (theirs, mine) = (grouped(upstream), grouped(ours));
         let groups: BTreeSet<_> = theirs.keys().chain(mine.keys()).cloned().collect();
         let mut spread = BTreeSet::new();
@@ -157,7 +160,7 @@ impl Comparison<'_> {
                 (theirs.get(&group).unwrap_or(&nothing), mine.get(&group).unwrap_or(&nothing));
             match self.group(&group, theirs, mine) {
                 Alike::Fully => {}
-                Alike::Spread => drop(spread.insert(group)),
+                Alike::Spread => spread.extend(theirs.iter().chain(mine).map(|it| spread_of(it))),
                 Alike::Not => {
                     for slice in theirs {
                         self.tell("upstream", &describe(slice));
@@ -178,16 +181,21 @@ impl Comparison<'_> {
         let auto = self.special.auto.contains(&group.0);
         let mut rules = BTreeSet::new();
         let whole = (group.0.clone(), group.2.clone());
+        let is_spread = theirs.iter().chain(mine).any(|it| self.judge.spread.contains(&spread_of(it)));
         if auto && hints(theirs) != hints(mine) && self.as_many_hints.contains(&whole) {
             rules.insert(Rule::HintsFollowOrder);
         }
         if more_notes(theirs, mine) {
             rules.insert(Rule::ForeignAnnotations);
+        } else if self.judge.mode == Mode::Burst && notes(theirs) != notes(mine) {
+            rules.insert(Rule::AnnotationsOfBurst);
         }
+        let without_notes =
+            rules.contains(&Rule::ForeignAnnotations) || rules.contains(&Rule::AnnotationsOfBurst);
         let left_out = |slices: &[&Slice]| {
             let mut slices: Vec<Slice> = slices.iter().map(|&it| it.clone()).collect();
             for slice in &mut slices {
-                slice.note.take_if(|_| rules.contains(&Rule::ForeignAnnotations));
+                slice.note.take_if(|_| without_notes);
                 for endpoint in &mut slice.endpoints {
                     endpoint.hints.take_if(|_| rules.contains(&Rule::HintsFollowOrder));
                 }
@@ -205,7 +213,7 @@ impl Comparison<'_> {
         if same {
             for (one, other) in left.iter().zip(&right) {
                 // Where the same Pods are in other slices, other slices are written.
-                let spread = self.judge.spread.contains(group).then_some(Rule::Order);
+                let spread = is_spread.then_some(Rule::Order);
                 let free = auto.then_some(Rule::TriggerOfHints).or(spread);
                 match self.triggers(&one.name.0, free, one.trigger.as_ref(), other.trigger.as_ref()) {
                     Ok(rule) => rules.extend(rule),
@@ -213,7 +221,7 @@ impl Comparison<'_> {
                 }
             }
         } else {
-            let known = self.judge.spread.contains(group) || self.judge.mode == Mode::Burst;
+            let known = is_spread || self.judge.mode == Mode::Burst;
             let within =
                 |slices: &[Slice]| sizes(slices).last().is_none_or(|most| *most <= self.judge.capacity);
             let spread = left.len().min(right.len()) > 0
@@ -347,9 +355,17 @@ fn as_many_hints(theirs: &[Slice], mine: &[Slice]) -> BTreeSet<(String, String)>
         .collect()
 }
 
+fn spread_of(slice: &Slice) -> Spread {
+    (slice.service.clone(), slice.managed_by.clone(), slice.family.clone(), slice.ports.clone())
+}
+
+/// The annotations of others.
+fn notes(slices: &[&Slice]) -> BTreeSet<String> {
+    slices.iter().filter_map(|it| it.note.clone()).collect()
+}
+
 /// Whether ours has annotations of others that upstream has no more.
 fn more_notes(theirs: &[&Slice], mine: &[&Slice]) -> bool {
-    let notes = |slices: &[&Slice]| slices.iter().filter_map(|it| it.note.clone()).collect::<BTreeSet<_>>();
     let (theirs, mine) = (notes(theirs), notes(mine));
     theirs != mine && theirs.is_subset(&mine)
 }
@@ -397,92 +413,4 @@ fn brief(body: &str, hints: Option<&str>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::normal::{Endpoint, Name};
-
-    fn slice(endpoints: &[&str]) -> Slice {
-        let endpoint = |it: &&str| Endpoint { body: (*it).to_owned(), hints: None };
-        Slice {
-            service: "web".into(),
-            managed_by: SLICE_CONTROLLER.into(),
-            family: "IPv4".into(),
-            header: "{}".into(),
-            endpoints: endpoints.iter().map(endpoint).collect(),
-            trigger: None,
-            note: None,
-            name: Name(String::new()),
-        }
-    }
-
-    fn state(slices: Vec<Slice>) -> State {
-        State { endpoints: BTreeMap::new(), slices }
-    }
-
-    fn alike(judge: &mut Judge, upstream: Vec<Slice>, ours: Vec<Slice>) -> bool {
-        let used = Used::default();
-        let last = Operation::Patch {
-            kind: crate::operation::Kind::Pod,
-            name: "p".into(),
-            status: true,
-            patch: serde_json::json!({ "status": { "conditions": [{ "lastTransitionTime": "2031-01-01T00:00:09Z" }] } }),
-        };
-        let happened = Happened { last: Some(&last), ..Happened::default() };
-        judge.compare((&state(upstream), &state(ours)), &Special::default(), happened, &used).is_ok()
-    }
-
-    #[test]
-    fn the_order_of_new_endpoints_is_free_and_their_number_is_not() {
-        let mut judge = Judge::new(Mode::Settle, 2);
-        assert!(!alike(&mut judge, vec![slice(&["a", "b"])], vec![slice(&["a"]), slice(&["b"])]));
-        assert!(alike(
-            &mut judge,
-            vec![slice(&["a", "b"]), slice(&["c", "d"])],
-            vec![slice(&["a", "c"]), slice(&["b", "d"])]
-        ));
-        // From then on the numbers may differ as well, but no endpoint and no slice above its capacity.
-        assert!(alike(&mut judge, vec![slice(&["c", "d"])], vec![slice(&["c"]), slice(&["d"])]));
-        assert!(!alike(&mut judge, vec![slice(&["c", "d"])], vec![slice(&["c"]), slice(&["e"])]));
-        assert!(!alike(&mut judge, vec![slice(&["c", "d", "e"])], vec![slice(&["c", "d"]), slice(&["e"])]));
-        // Once they are alike, the numbers count again.
-        assert!(alike(&mut judge, vec![slice(&["c", "d"])], vec![slice(&["c", "d"])]));
-        assert!(!alike(&mut judge, vec![slice(&["c", "d"])], vec![slice(&["c"]), slice(&["d"])]));
-    }
-
-    #[test]
-    fn ports_of_endpoints_may_have_another_order_and_addresses_may_not() {
-        let endpoints = |addresses: [&str; 2], ports: [u16; 2]| {
-            let body = serde_json::json!({ "subsets": [{ "addresses": addresses, "ports": ports }] });
-            let endpoints = BTreeMap::from([("web".to_owned(), Endpoints { body, trigger: None })]);
-            State { endpoints, slices: Vec::new() }
-        };
-        let mut judge = Judge::new(Mode::Settle, 2);
-        let mut alike = |left: State, right: State| {
-            judge.compare((&left, &right), &Special::default(), Happened::default(), &Used::default()).is_ok()
-        };
-        assert!(alike(endpoints(["a", "b"], [1, 2]), endpoints(["a", "b"], [2, 1])));
-        assert!(!alike(endpoints(["a", "b"], [1, 2]), endpoints(["b", "a"], [1, 2])));
-        assert!(!alike(endpoints(["a", "b"], [1, 2]), endpoints(["a", "b"], [1, 3])));
-    }
-
-    #[test]
-    fn labels_annotations_and_trigger_times_count() {
-        let mut judge = Judge::new(Mode::Settle, 2);
-        let change = |change: fn(&mut Slice)| {
-            let mut slice = slice(&["a"]);
-            change(&mut slice);
-            vec![slice]
-        };
-        let plain = || vec![slice(&["a"])];
-        assert!(!alike(&mut judge, plain(), change(|it| it.header = "{1}".into())));
-        assert!(!alike(&mut judge, plain(), change(|it| it.trigger = Some("now".into()))));
-        assert!(!alike(&mut judge, plain(), change(|it| it.endpoints[0].hints = Some("{}".into()))));
-        // An annotation of somebody else may be kept, and not be lost.
-        assert!(alike(&mut judge, plain(), change(|it| it.note = Some("1".into()))));
-        assert!(!alike(&mut judge, change(|it| it.note = Some("1".into())), plain()));
-        assert!(!alike(&mut judge, plain(), Vec::new()));
-        // The time of an earlier change of a Pod may be missing, that of the last one not.
-        assert!(alike(&mut judge, change(|it| it.trigger = Some("2031-01-01T00:00:08Z".into())), plain()));
-        assert!(!alike(&mut judge, change(|it| it.trigger = Some("2031-01-01T00:00:09Z".into())), plain()));
-    }
-}
+mod tests;

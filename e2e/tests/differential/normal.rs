@@ -68,6 +68,8 @@ pub(crate) struct Slice {
     pub(crate) family: String,
     /// All else but what follows, as JSON.
     pub(crate) header: String,
+    /// The ports, which are in the header, too.
+    pub(crate) ports: String,
     pub(crate) endpoints: Vec<Endpoint>,
     /// The trigger time annotation.
     pub(crate) trigger: Option<String>,
@@ -145,18 +147,19 @@ impl Reader<'_> {
         if managed_by == SLICE_CONTROLLER {
             note = annotations.remove(NOTE).and_then(|it| it.as_str().map(str::to_owned));
         }
+        let ports = sorted(&object["ports"]);
         let header = json!({
             "name": without_suffix(name), "labels": metadata["labels"], "annotations": annotations,
             "owners": self.owners(object), "finalizers": metadata["finalizers"],
             "terminating": !metadata["deletionTimestamp"].is_null(),
-            "ports": sorted(&object["ports"]),
+            "ports": ports,
         });
         let mut endpoints: Vec<_> =
             object["endpoints"].as_array().into_iter().flatten().map(|it| self.endpoint(it)).collect();
         endpoints.sort();
         let family = object["addressType"].as_str().unwrap_or_default().to_owned();
-        let header = header.to_string();
-        Slice { service, managed_by, family, header, endpoints, trigger, note, name: Name(name.to_owned()) }
+        let (header, ports, name) = (header.to_string(), ports.join(","), Name(name.to_owned()));
+        Slice { service, managed_by, family, header, ports, endpoints, trigger, note, name }
     }
 
     fn endpoint(&self, endpoint: &Value) -> Endpoint {

@@ -34,6 +34,8 @@ pub(crate) enum Rule {
     HintsFollowOrder,
     /// Upstream wipes annotations of others when it uses a slice for something else.
     ForeignAnnotations,
+    /// Which slice there was for an annotation to be put on, amid a burst, is chance.
+    AnnotationsOfBurst,
     /// Upstream gives a write that a Service's change calls for the time at which one of its new Pods became ready.
     TriggerOfEarlierChange,
     /// The API server does not show us Pods that have ended, so their last change has no time.
@@ -126,6 +128,13 @@ pub(crate) const RULES: &[About] = &[
         rule: Rule::ForeignAnnotations,
         source: "#98379, #108267",
         what: "an annotation that an operation put on a slice may be missing upstream",
+        test: "annotations_finalizers_and_owners_survive_updates_recycling_and_scaling_to_zero",
+    },
+    About {
+        rule: Rule::AnnotationsOfBurst,
+        source: "when each side got to an operation",
+        what: "annotations that operations put on slices are not compared after a burst: the slice may not have been there \
+               yet, or may be gone since",
         test: "annotations_finalizers_and_owners_survive_updates_recycling_and_scaling_to_zero",
     },
     About {
