@@ -39,7 +39,14 @@ const PATIENCE: Duration = Duration::from_mins(15);
 async fn services_that_are_gone_leave_nothing_behind() -> Result<()> {
     let services = variable("SERVICES", SERVICES).max(10 * ALIVE);
     let length = Duration::from_secs(60 * variable("MINUTES", MINUTES));
-    let lab = Lab::builder().nodes(1).proxy(ProxyMode::None).start().await?;
+    // With its 20 requests a second the garbage collector would leave more and more slices for the manager to know.
+    let lab = Lab::builder()
+        .nodes(1)
+        .proxy(ProxyMode::None)
+        .controller_manager_flag("--kube-api-qps=1000")
+        .controller_manager_flag("--kube-api-burst=1000")
+        .start()
+        .await?;
     let mut pods = Vec::new();
     for number in 0..PODS {
         let group = format!("group-{}", number / GROUP);
