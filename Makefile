@@ -46,8 +46,9 @@ SEEDS ?= 200
 MODE ?= both
 
 .PHONY: differential
-differential: tools ## Compare with kube-controller-manager, operation by operation: SEEDS=200, SEED=n, MODE=settle|burst|both
-	FAIRLEAD_SEEDS=$(SEEDS) FAIRLEAD_MODE=$(MODE) $(if $(SEED),FAIRLEAD_SEED=$(SEED)) \
+differential: tools ## Compare with kube-controller-manager, operation by operation: SEEDS=200, SEED=n REPEAT=n, MODE=settle|burst|both
+	FAIRLEAD_SEEDS=$(SEEDS) FAIRLEAD_MODE=$(MODE) \
+	  $(if $(SEED),FAIRLEAD_SEED=$(SEED)) $(if $(REPEAT),FAIRLEAD_REPEAT=$(REPEAT)) \
 	  cargo test --workspace --test differential fairlead_and -- --nocapture
 
 .PHONY: soak

@@ -1,8 +1,8 @@
 //! Fairlead against the real kube-controller-manager: the same operations on two clusters lead to the same Endpoints
 //! and slices.
 //!
-//! `make differential SEEDS=200` runs more histories, `SEED=n` replays one and tells it, `MODE=settle` or `burst`
-//! compares only one way.
+//! `make differential SEEDS=200` runs more histories, `SEED=n` replays one and tells it, `REPEAT=n` so often side by
+//! side, for what happens by chance, `MODE=settle` or `burst` compares only one way.
 
 mod compare;
 mod generate;
@@ -66,7 +66,8 @@ fn histories(pair: &Pair, mode: Mode) -> Result<Vec<Origin>> {
         seeds.map(of_seed).collect()
     };
     if let Some(seed) = number("FAIRLEAD_SEED") {
-        return Ok(seeded(seed..seed + 1, MANY));
+        let times = number("FAIRLEAD_REPEAT").unwrap_or(1);
+        return Ok((0..times).flat_map(|_| seeded(seed..seed + 1, MANY)).collect());
     }
     let mut all: Vec<_> = shrink::saved(mode)?
         .into_iter()
@@ -94,6 +95,7 @@ async fn compare(pair: &Pair, mode: Mode, used: &Used) -> Result<Vec<String>> {
         let verdicts = pair.run(mode, &batch, PATIENCE, used).await?;
         for ((history, (seed, name)), verdict) in batch.iter().zip(names).zip(verdicts) {
             if let Verdict::Differ { after, how } = verdict {
+                let how = how + &pair.ours.warnings(&history.namespace)?;
                 let account = account(pair, mode, &history.operations[..after], seed, &how).await?;
                 println!("{name}, {}: {account}", mode.name());
                 accounts.push(format!("{name}, {}: {account}", mode.name()));

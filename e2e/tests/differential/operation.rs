@@ -69,12 +69,20 @@ impl Operation {
 
     /// Whether this is about slices or Endpoints that a controller writes, to which upstream reacts a second late.
     pub(crate) fn is_interference(&self) -> bool {
+        self.interferes_with().is_some()
+    }
+
+    /// Whose slices or Endpoints it interferes with: the Service, or a slice that somebody else made.
+    pub(crate) fn interferes_with(&self) -> Option<&str> {
         match self {
-            Self::Slice { .. } => true,
-            Self::Create { kind, .. } | Self::Patch { kind, .. } | Self::Delete { kind, .. } => {
-                matches!(kind, Kind::Endpoints | Kind::EndpointSlice)
+            Self::Slice { service, .. } => Some(service),
+            Self::Create { kind: Kind::EndpointSlice, object } => {
+                object["metadata"]["labels"]["kubernetes.io/service-name"].as_str()
             }
-            Self::Restart => false,
+            Self::Create { kind: Kind::Endpoints, object } => object["metadata"]["name"].as_str(),
+            Self::Patch { kind: Kind::Endpoints | Kind::EndpointSlice, name, .. }
+            | Self::Delete { kind: Kind::Endpoints | Kind::EndpointSlice, name, .. } => Some(name),
+            _ => None,
         }
     }
 }

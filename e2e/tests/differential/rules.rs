@@ -34,6 +34,8 @@ pub(crate) enum Rule {
     HintsFollowOrder,
     /// Upstream wipes annotations of others when it uses a slice for something else.
     ForeignAnnotations,
+    /// Reverting slows down for whoever is interfered with again and again.
+    SlowReverts,
     /// Which slice there was for an annotation to be put on, amid a burst, is chance.
     AnnotationsOfBurst,
     /// Upstream gives a write that a Service's change calls for the time at which one of its new Pods became ready.
@@ -129,6 +131,13 @@ pub(crate) const RULES: &[About] = &[
         source: "#98379, #108267",
         what: "an annotation that an operation put on a slice may be missing upstream",
         test: "annotations_finalizers_and_owners_survive_updates_recycling_and_scaling_to_zero",
+    },
+    About {
+        rule: Rule::SlowReverts,
+        source: "upstream reverts for ever",
+        what: "a burst interferes with the slices or Endpoints of a Service twice at most: after five reverts in ten minutes \
+               ours are minutes apart",
+        test: "reverting_slows_down_when_somebody_deletes_slices_in_a_loop",
     },
     About {
         rule: Rule::AnnotationsOfBurst,

@@ -19,6 +19,8 @@ const LONG_REST: Duration = Duration::from_millis(1500);
 const NUDGE: Duration = Duration::from_secs(9);
 /// How often a difference is looked at again.
 const PERIOD: Duration = Duration::from_millis(50);
+/// How often a burst interferes with one Service: who does it five times has reverting slow down for minutes.
+const INTERFERENCES: usize = 2;
 /// Requests that are under way at once on each side: the order of one history's is kept all the same.
 const AT_ONCE: usize = 12;
 
@@ -268,10 +270,8 @@ impl Pair {
             histories.iter().any(|it| it.operations.iter().any(|it| matches!(it, Operation::Restart)));
         let whole = async |side: &Side| {
             let operations = all(histories.iter().map(|history| async {
-                for operation in &history.operations {
-                    if !matches!(operation, Operation::Restart) && before_restart(operation).is_none() {
-                        side.perform(&history.namespace, operation).await?;
-                    }
+                for operation in of_burst(&history.operations) {
+                    side.perform(&history.namespace, operation).await?;
                 }
                 Ok(())
             }));
@@ -281,11 +281,34 @@ impl Pair {
             all(histories.iter().map(|it| level(it))).await
         };
         futures::try_join!(whole(&self.upstream), whole(&self.ours))?;
+        for history in &histories {
+            let interferences = |operations: &mut dyn Iterator<Item = &Operation>| {
+                operations.filter(|it| it.is_interference() && before_restart(it).is_none()).count()
+            };
+            let left_out = interferences(&mut history.operations.iter())
+                - interferences(&mut of_burst(&history.operations));
+            (0..left_out).for_each(|_| used.count(Rule::SlowReverts));
+        }
         for course in courses.iter_mut() {
             (course.done, course.late) = (course.history.operations.len(), true);
         }
         self.settle(courses, patience, used).await
     }
+}
+
+/// What a burst does of a history: neither restarts, nor what is compared only after them, nor interference beyond
+/// [`INTERFERENCES`].
+fn of_burst(operations: &[Operation]) -> impl Iterator<Item = &Operation> {
+    let mut interferences: BTreeMap<&str, usize> = BTreeMap::new();
+    operations.iter().filter(|it| !matches!(it, Operation::Restart) && before_restart(it).is_none()).filter(
+        move |it| {
+            it.interferes_with().is_none_or(|with| {
+                let count = interferences.entry(with).or_default();
+                *count += 1;
+                *count <= INTERFERENCES
+            })
+        },
+    )
 }
 
 /// The Services that selected Pods at some time.

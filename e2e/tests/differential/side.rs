@@ -134,6 +134,14 @@ impl Side {
         normal::state(&self.copy(namespace), &births)
     }
 
+    /// What Fairlead's log has to say of a namespace that people should know.
+    pub(crate) fn warnings(&self, namespace: &str) -> Result<String> {
+        let Controllers::Fairlead(manager) = &self.controllers else { return Ok(String::new()) };
+        let log = manager.log()?;
+        let is_about = |line: &&str| line.contains("WARN") && line.contains(&format!("{namespace}/"));
+        Ok(log.lines().filter(is_about).map(|line| format!("  log      {line}\n")).collect())
+    }
+
     /// The Services for which there are rules.
     pub(crate) fn special(&self, namespace: &str) -> Special {
         let copy = self.copy(namespace);
