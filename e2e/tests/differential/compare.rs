@@ -185,7 +185,7 @@ impl Comparison<'_> {
         if auto && hints(theirs) != hints(mine) && self.as_many_hints.contains(&whole) {
             rules.insert(Rule::HintsFollowOrder);
         }
-        if more_notes(theirs, mine) {
+        if group.1 == SLICE_CONTROLLER && more_notes(theirs, mine) {
             rules.insert(Rule::ForeignAnnotations);
         } else if self.judge.mode == Mode::Burst && notes(theirs) != notes(mine) {
             rules.insert(Rule::AnnotationsOfBurst);

@@ -73,7 +73,7 @@ pub(crate) struct Slice {
     pub(crate) endpoints: Vec<Endpoint>,
     /// The trigger time annotation.
     pub(crate) trigger: Option<String>,
-    /// The annotation [`NOTE`] on a slice of the endpointslice-controller.
+    /// The annotation [`NOTE`], unless the mirroring controller rules over the annotations.
     pub(crate) note: Option<String>,
     /// Its name in this cluster, which is not compared.
     pub(crate) name: Name,
@@ -144,7 +144,7 @@ impl Reader<'_> {
         let (service, managed_by) = (label(SERVICE_NAME), label(MANAGED_BY));
         let (mut annotations, trigger) = self.annotations(&service, object);
         let mut note = None;
-        if managed_by == SLICE_CONTROLLER {
+        if managed_by != MIRRORING_CONTROLLER {
             note = annotations.remove(NOTE).and_then(|it| it.as_str().map(str::to_owned));
         }
         let ports = sorted(&object["ports"]);
