@@ -1,13 +1,13 @@
 //! The connection to the API server.
 
 mod guarded;
+mod transcode;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::header::USER_AGENT;
+use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderValue, Request};
-use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -108,28 +108,29 @@ pub async fn connect(settings: &ClientSettings) -> Result<Clients, ClientError> 
 /// Streaming lists are asked for without a version, which means the newest state. kube asks for version 0, which an
 /// API server may answer from a cache that is behind: endpoints would go back in time (KEP-3157, KEP-2340).
 ///
+/// `accept` takes the place of JSON as the form in which answers are asked for. What comes in protobuf comes out as JSON.
+///
 /// Must be called in a tokio runtime.
-pub(crate) fn impatient(client: &Client) -> Client {
+pub(crate) fn impatient(client: &Client, accept: Option<&'static str>) -> Client {
     let patient = client.clone();
+    let accept = accept.map(HeaderValue::from_static);
     let service = tower::service_fn(move |mut request: Request<Body>| {
         let client = patient.clone();
         if let Some(uri) = without_version_zero(request.uri()) {
             *request.uri_mut() = uri;
+        }
+        if let Some(accept) = &accept {
+            request.headers_mut().insert(ACCEPT, accept.clone());
         }
         async move {
             let query = request.uri().query().unwrap_or_default();
             let is_watch = query.split('&').any(|pair| pair == "watch=true");
             let exchange = async {
                 let answer = client.send(request).await?;
-                if is_watch {
-                    return Ok(answer);
+                if is_watch && answer.status().is_success() {
+                    return Ok(transcode::watch(answer));
                 }
-                let (parts, body) = answer.into_parts();
-                let bytes = body.collect().await?.to_bytes();
-                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(http::Response::from_parts(
-                    parts,
-                    bytes.into(),
-                ))
+                transcode::whole(answer).await
             };
             match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
                 Ok(answer) => answer,

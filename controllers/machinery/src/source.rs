@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::marker::PhantomData;
 
-use fairlead_objects::Record;
+use fairlead_objects::{Record, protobuf};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -100,7 +100,7 @@ impl<R: Record> kube::Resource for Watched<R> {
 
 type Events<R> = BoxStream<'static, Result<watcher::Event<Watched<R>>, watcher::Error>>;
 
-/// Lists and watches all objects of a resource as JSON: by a streaming list (KEP-3157) where the API server
+/// Lists and watches all objects of a resource: by a streaming list (KEP-3157) where the API server
 /// has it, else page by page.
 pub struct JsonSource<R> {
     client: Client,
@@ -114,7 +114,8 @@ impl<R: Record> JsonSource<R> {
     /// Watches all namespaces; `field_selector` leaves out objects that nobody needs.
     #[must_use]
     pub fn new(client: &Client, field_selector: Option<&str>) -> Self {
-        let client = impatient(client);
+        let is_known = protobuf::is_known(&R::RESOURCE.api_version(), R::RESOURCE.kind);
+        let client = impatient(client, is_known.then_some(protobuf::ACCEPT));
         let field_selector = field_selector.map(str::to_owned);
         let events = Self::watch(&client, field_selector.as_deref(), true);
         Self { client, field_selector, streaming: true, events, record: PhantomData }

@@ -9,13 +9,15 @@
 
 mod read;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairlead_objects::{Resource, ResourceVersion};
+use fairlead_objects::{Resource, ResourceVersion, protobuf};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use hyper::body::Bytes;
 use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
@@ -27,6 +29,7 @@ use tokio::time::Instant;
 use crate::client::{Guard, chain};
 use crate::permit::Permit;
 
+const JSON: &str = "application/json";
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// However small a limit is, a write goes out after this time.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -196,7 +199,8 @@ impl Writer {
         body: &impl Serialize,
     ) -> Result<T, WriteError> {
         let what = || format!("create {} in namespace {namespace}", with_article(resource.kind));
-        let answer = self.send(Method::POST, path(resource, namespace, ""), body, &what).await?;
+        let content = Content::of(resource, body).map_err(|kind| WriteError { what: what(), kind })?;
+        let answer = self.send(Method::POST, path(resource, namespace, ""), content, &what).await?;
         decode(&answer, &what)
     }
 
@@ -209,7 +213,8 @@ impl Writer {
         body: &impl Serialize,
     ) -> Result<T, WriteError> {
         let what = || format!("update {} {namespace}/{name}", resource.kind);
-        let answer = self.send(Method::PUT, path(resource, namespace, name), body, &what).await?;
+        let content = Content::of(resource, body).map_err(|kind| WriteError { what: what(), kind })?;
+        let answer = self.send(Method::PUT, path(resource, namespace, name), content, &what).await?;
         decode(&answer, &what)
     }
 
@@ -224,7 +229,9 @@ impl Writer {
         body: &impl Serialize,
     ) -> Result<T, WriteError> {
         let what = || format!("patch {} {namespace}/{name}", resource.kind);
-        let answer = self.send(Method::PATCH, path(resource, namespace, name), body, &what).await?;
+        let content = Content::json("application/merge-patch+json", body)
+            .map_err(|kind| WriteError { what: what(), kind })?;
+        let answer = self.send(Method::PATCH, path(resource, namespace, name), content, &what).await?;
         decode(&answer, &what)
     }
 
@@ -264,7 +271,8 @@ impl Writer {
         let options = serde_json::json!({
             "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions
         });
-        match self.send(Method::DELETE, path(resource, namespace, name), &options, &what).await {
+        let content = Content::json(JSON, &options).map_err(|kind| WriteError { what: what(), kind })?;
+        match self.send(Method::DELETE, path(resource, namespace, name), content, &what).await {
             Err(WriteError { kind: WriteFailure::NotFound(_), .. }) => Ok(()),
             answer => answer.map(drop),
         }
@@ -274,22 +282,18 @@ impl Writer {
         &self,
         method: Method,
         path: String,
-        body: &impl Serialize,
+        content: Content,
         what: &impl Fn() -> String,
-    ) -> Result<Vec<u8>, WriteError> {
+    ) -> Result<Bytes, WriteError> {
         let failed = |kind| WriteError { what: what(), kind };
-        let body = serde_json::to_vec(body)
-            .map_err(|error| failed(WriteFailure::Refused(format!("it cannot be encoded: {error}"))))?;
-        let content_type =
-            if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         let guard = Guard::new(&self.permit);
         let request = Request::builder()
             .method(method)
             .uri(path)
             .extension(guard.clone())
-            .header(http::header::CONTENT_TYPE, content_type)
-            .header(http::header::ACCEPT, "application/json")
-            .body(Body::from(body))
+            .header(http::header::CONTENT_TYPE, content.media_type)
+            .header(http::header::ACCEPT, content.accept)
+            .body(Body::from(content.bytes))
             .map_err(|error| failed(WriteFailure::Refused(error.to_string())))?;
         // The semaphore is never closed, so an error cannot happen; without a place nothing is sent.
         let Ok(_place) = self.shared.places.acquire().await else {
@@ -313,7 +317,7 @@ impl Writer {
             Err(_) => return Err(failed(WriteFailure::Unanswered(format!("none within {TIMEOUT:?}")))),
         };
         if parts.status.is_success() {
-            return Ok(bytes.to_vec());
+            return Ok(bytes);
         }
         let retry_after = parts
             .headers
@@ -330,6 +334,29 @@ impl Writer {
     }
 }
 
+/// What is sent, and how it may be answered.
+struct Content {
+    bytes: Vec<u8>,
+    media_type: &'static str,
+    accept: &'static str,
+}
+
+impl Content {
+    /// A whole object: in protobuf, which costs the API server less, if it has one that is known.
+    fn of(resource: &Resource, object: &impl Serialize) -> Result<Self, WriteFailure> {
+        match protobuf::encode(&resource.api_version(), resource.kind, object) {
+            Some(bytes) => Ok(Self { bytes, media_type: protobuf::MEDIA_TYPE, accept: protobuf::ACCEPT }),
+            None => Self::json(JSON, object),
+        }
+    }
+
+    fn json(media_type: &'static str, body: &impl Serialize) -> Result<Self, WriteFailure> {
+        let bytes = serde_json::to_vec(body)
+            .map_err(|error| WriteFailure::Refused(format!("it cannot be encoded: {error}")))?;
+        Ok(Self { bytes, media_type, accept: JSON })
+    }
+}
+
 fn path(resource: &Resource, namespace: &str, name: &str) -> String {
     let group = if resource.group.is_empty() {
         format!("/api/{}", resource.version)
@@ -341,8 +368,16 @@ fn path(resource: &Resource, namespace: &str, name: &str) -> String {
     format!("{group}{namespace}/{}{name}", resource.plural)
 }
 
+/// An answer in JSON, whatever it came as.
+fn json(answer: &[u8]) -> Result<Cow<'_, [u8]>, protobuf::Malformed> {
+    if protobuf::is_protobuf(answer) { protobuf::to_json(answer).map(Cow::Owned) } else { Ok(answer.into()) }
+}
+
 fn decode<T: DeserializeOwned>(answer: &[u8], what: &impl Fn() -> String) -> Result<T, WriteError> {
-    serde_json::from_slice(answer).map_err(|error| WriteError {
+    let decoded = json(answer)
+        .map_err(|error| error.to_string())
+        .and_then(|json| serde_json::from_slice(&json).map_err(|error| error.to_string()));
+    decoded.map_err(|error| WriteError {
         what: what(),
         kind: WriteFailure::Unanswered(format!("it was accepted, but the answer cannot be read: {error}")),
     })
@@ -350,7 +385,8 @@ fn decode<T: DeserializeOwned>(answer: &[u8], what: &impl Fn() -> String) -> Res
 
 /// What an answer that is no success means.
 fn classify(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> WriteFailure {
-    let answer: kube::core::Status = serde_json::from_slice(body).unwrap_or_default();
+    let answer: kube::core::Status =
+        json(body).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
     let reason = if answer.message.is_empty() {
         format!("the API server answered {status}: {}", String::from_utf8_lossy(body).trim())
     } else {

@@ -7,6 +7,8 @@
 //!
 //! ```text
 //! JSON of a watch event ── serde ──▶ record (Pod, Node, Service, Slice, Endpoints) ── Arc ──▶ informer, planners
+//!          ▲
+//! protobuf of the kinds that change most ([`protobuf`])
 //! ```
 //!
 //! The crate is pure: no client, no clock, no async.
@@ -19,6 +21,7 @@ mod labels;
 mod node;
 mod pod;
 mod port;
+pub mod protobuf;
 mod quantity;
 mod record;
 mod service;

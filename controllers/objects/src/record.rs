@@ -1,5 +1,6 @@
 //! What the informer needs to know of a record.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use serde::de::DeserializeOwned;
@@ -19,6 +20,18 @@ pub struct Resource {
     pub plural: &'static str,
     /// Does it live in a namespace?
     pub namespaced: bool,
+}
+
+impl Resource {
+    /// Group and version as objects have them: `v1`, `discovery.k8s.io/v1`.
+    #[must_use]
+    pub fn api_version(&self) -> Cow<'static, str> {
+        if self.group.is_empty() {
+            Cow::Borrowed(self.version)
+        } else {
+            Cow::Owned(format!("{}/{}", self.group, self.version))
+        }
+    }
 }
 
 /// A lean record of one watched object.

@@ -22,6 +22,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairlead_objects::protobuf;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use kube::client::Body;
@@ -128,9 +129,8 @@ impl Shared {
             Fate::Refused(refusal) => return Ok(refusal.answer()),
             Fate::Served | Fate::AnswerHangs | Fate::AnswerBreaks => {}
         }
-        let decoded = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
-        let Ok(mut body) = decoded else {
-            return Ok(Refusal::bad_request("the body is not JSON").answer());
+        let Some(mut body) = decoded(&body) else {
+            return Ok(Refusal::bad_request("the body is neither JSON nor a protobuf that is known").answer());
         };
         if (parts.method == Method::POST || parts.method == Method::PUT)
             && let Some((_, admit)) = self.state.lock().admission.filter(|(kind, _)| *kind == target.kind)
@@ -159,6 +159,17 @@ impl Shared {
         let object = self.state.lock().store.get(target.kind, &key);
         let object = object.ok_or_else(|| Refusal::not_found(target.kind, &target.name))?;
         Ok(answer::object(http::StatusCode::OK, &object))
+    }
+}
+
+/// The body of a request; JSON or protobuf. Answers are JSON always.
+fn decoded(body: &[u8]) -> Option<Value> {
+    if body.is_empty() {
+        Some(Value::Null)
+    } else if protobuf::is_protobuf(body) {
+        serde_json::from_slice(&protobuf::to_json(body).ok()?).ok()
+    } else {
+        serde_json::from_slice(body).ok()
     }
 }
 

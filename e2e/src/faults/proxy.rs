@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::request::{Asked, Requests, Verb};
 use super::rules::{Fate, Fault, Rules, Verdict};
-use super::watching;
+use super::watching::{self, Form};
 
 /// What the connections of one layer share.
 pub(crate) struct Proxy {
@@ -96,8 +96,9 @@ impl Proxy {
         }
         let answer = self.forward(&asked, request).await?;
         if asked.verb == Verb::Watch && answer.status().is_success() {
+            let form = Form::of(&answer);
             let (parts, body) = answer.into_parts();
-            let body = watching::pass_on(Arc::clone(&self), asked, &fate, calm, body);
+            let body = watching::pass_on(Arc::clone(&self), asked, &fate, calm, form, body);
             return Ok(Response::from_parts(parts, body));
         }
         let (parts, body) = answer.into_parts();
@@ -155,7 +156,7 @@ fn refusal(fault: Fault, asked: &Asked) -> Option<Answer> {
         Fault::Unavailable => Refusal::unavailable().answer(),
         Fault::Gone => Refusal::expired().answer(),
         Fault::Expired => {
-            let mut answer = Response::new(whole(watching::expired()));
+            let mut answer = Response::new(whole(Form::Json.expired()));
             let json = header::HeaderValue::from_static("application/json");
             answer.headers_mut().insert(header::CONTENT_TYPE, json);
             answer

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use fairlead_fake_api::{AnswerBody, Refusal};
 use futures::StreamExt;
+use http::Response;
+use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame};
 use serde_json::json;
@@ -20,9 +22,61 @@ use super::rules::{Fate, Fault};
 /// Time for the half of an event to leave before the connection breaks.
 const FLUSH: Duration = Duration::from_millis(20);
 
-/// The line that ends a watch whose version was compacted.
-pub(crate) fn expired() -> Bytes {
-    Bytes::from(json!({ "type": "ERROR", "object": Refusal::expired().status() }).to_string() + "\n")
+/// How the events of a watch are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// In JSON, one on each line.
+    Json,
+    /// In protobuf, each with its length in four bytes before it.
+    Protobuf,
+}
+
+impl Form {
+    pub(crate) fn of<B>(answer: &Response<B>) -> Self {
+        let media_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_protobuf =
+            media_type.is_some_and(|text| text.starts_with("application/vnd.kubernetes.protobuf"));
+        if is_protobuf { Self::Protobuf } else { Self::Json }
+    }
+
+    /// Where the first event ends, if all of it is there.
+    fn end_of_first(self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::Json => bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1),
+            Self::Protobuf => {
+                let (length, rest) = bytes.split_first_chunk()?;
+                let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+                (length <= rest.len()).then_some(size_of::<u32>() + length)
+            }
+        }
+    }
+
+    /// The event that ends a watch whose version was compacted.
+    pub(crate) fn expired(self) -> Bytes {
+        let status = Refusal::expired().status();
+        if self == Self::Json {
+            return Bytes::from(json!({ "type": "ERROR", "object": status }).to_string() + "\n");
+        }
+        let text = |key: &str| status[key].as_str().unwrap_or_default().as_bytes().to_vec();
+        // `Status` of apimachinery, with the code 410.
+        let status =
+            [field(2, &text("status")), field(3, &text("message")), field(4, &text("reason"))].concat();
+        let status = [status, vec![6 << 3, 0x9a, 0x03]].concat();
+        let types = [field(1, b"v1"), field(2, b"Status")].concat();
+        let unknown = [b"k8s\0".to_vec(), field(1, &types), field(2, &status)].concat();
+        let event = [field(1, b"ERROR"), field(2, &field(1, &unknown))].concat();
+        // Some hundred bytes.
+        let length = u32::try_from(event.len()).unwrap_or_default().to_be_bytes();
+        [length.to_vec(), event].concat().into()
+    }
+}
+
+/// A text or message in protobuf, shorter than 16 KiB.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    // The masks leave seven bits.
+    let byte = |bits: usize| u8::try_from(bits & 0x7f).unwrap_or_default();
+    [&[number << 3 | 2, byte(length) | 0x80, byte(length >> 7)], content].concat()
 }
 
 struct Watch {
@@ -34,10 +88,11 @@ struct Watch {
     upstream: kube::client::Body,
     /// How the API server ended it.
     ended: Option<io::Result<()>>,
-    /// The beginning of a line.
+    form: Form,
+    /// The beginning of an event.
     rest: Vec<u8>,
-    /// Whole lines, each with the time at which it is due.
-    lines: VecDeque<(Instant, Bytes)>,
+    /// Whole events, each with the time at which it is due.
+    events: VecDeque<(Instant, Bytes)>,
     lag: Duration,
     end: Option<(Instant, Fault)>,
     last: Last,
@@ -56,6 +111,7 @@ pub(crate) fn pass_on(
     asked: Asked,
     fate: &Fate,
     calm: watch::Receiver<u64>,
+    form: Form,
     upstream: kube::client::Body,
 ) -> AnswerBody {
     let mut watch = Watch {
@@ -65,8 +121,9 @@ pub(crate) fn pass_on(
         rules: Some(fate.rules),
         upstream,
         ended: None,
+        form,
         rest: Vec::new(),
-        lines: VecDeque::new(),
+        events: VecDeque::new(),
         lag: Duration::ZERO,
         end: None,
         last: Last::Open,
@@ -104,7 +161,7 @@ impl Watch {
     fn calm_down(&mut self) {
         (self.rules, self.lag, self.end) = (None, Duration::ZERO, None);
         let now = Instant::now();
-        self.lines.iter_mut().for_each(|(due, _)| *due = now);
+        self.events.iter_mut().for_each(|(due, _)| *due = now);
     }
 
     /// The next piece of the body. `None`: it ends in good order.
@@ -118,10 +175,10 @@ impl Watch {
             }
         }
         loop {
-            let due = self.lines.front().map(|(due, _)| *due);
+            let due = self.events.front().map(|(due, _)| *due);
             if due.is_some_and(|due| due <= Instant::now()) {
-                let (_, line) = self.lines.pop_front()?;
-                return self.deliver(line).await;
+                let (_, event) = self.events.pop_front()?;
+                return self.deliver(event).await;
             }
             if due.is_none()
                 && let Some(ended) = self.ended.take()
@@ -146,15 +203,15 @@ impl Watch {
                 self.meet_new_rules();
                 let due = Instant::now() + self.lag;
                 self.rest.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
-                while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-                    let line: Vec<u8> = self.rest.drain(..=end).collect();
-                    self.lines.push_back((due, line.into()));
+                while let Some(end) = self.form.end_of_first(&self.rest) {
+                    let event: Vec<u8> = self.rest.drain(..end).collect();
+                    self.events.push_back((due, event.into()));
                 }
             }
         }
     }
 
-    async fn deliver(&mut self, line: Bytes) -> Option<io::Result<Bytes>> {
+    async fn deliver(&mut self, event: Bytes) -> Option<io::Result<Bytes>> {
         let by_dice = self.end.filter(|(at, _)| *at <= Instant::now()).map(|(_, fault)| fault);
         let fault = by_dice.or_else(|| self.proxy.rules.lock().at_event(&self.asked));
         if let Some(fault) = fault {
@@ -163,18 +220,18 @@ impl Watch {
         match fault {
             Some(Fault::Cut) => {
                 self.last = Last::Break;
-                Some(Ok(line.slice(..line.len() / 2)))
+                Some(Ok(event.slice(..event.len() / 2)))
             }
             Some(Fault::Expired) => {
                 self.last = Last::End;
-                Some(Ok(expired()))
+                Some(Ok(self.form.expired()))
             }
             Some(Fault::Silence) => {
                 // A rule that is newer than the last calm lasts until the next one.
                 let _ = self.calm.changed().await;
                 Some(Err(reset()))
             }
-            _ => Some(Ok(line)),
+            _ => Some(Ok(event)),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn news(
     namespace: &str,
     name: &str,
 ) -> impl Stream<Item = Result<Input, String>> + Send + use<> {
-    let api: Api<Lease> = Api::namespaced(impatient(client), namespace);
+    let api: Api<Lease> = Api::namespaced(impatient(client, None), namespace);
     // The right to list and watch one object by name is given for just this selector.
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let what = format!("cannot watch Lease {namespace}/{name}");

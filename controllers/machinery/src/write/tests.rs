@@ -226,3 +226,65 @@ async fn a_permit_that_ends_while_a_write_waits_for_its_turn_stops_it() {
     assert_eq!(create(&writer).await, Err(WriteFailure::NotPermitted));
     assert_eq!(seen.lock().len(), 1);
 }
+
+/// Headers and bodies of requests.
+type Sent = Arc<Mutex<Vec<(http::HeaderMap, Bytes)>>>;
+
+/// A writer whose server answers with these bytes.
+fn writer_of_bytes(status: u16, answer: Vec<u8>) -> (Writer, Sent) {
+    let seen = Sent::default();
+    let log = Arc::clone(&seen);
+    let client = Client::new(
+        service_fn(move |request: Request<Body>| {
+            let (log, answer) = (Arc::clone(&log), answer.clone());
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                log.lock().push((parts.headers, body));
+                Ok::<_, Infallible>(Response::builder().status(status).body(Body::from(answer)).unwrap())
+            }
+        }),
+        "default",
+    );
+    (Writer::new(client, valid(), None), seen)
+}
+
+fn slice() -> k8s_openapi::api::discovery::v1::EndpointSlice {
+    serde_json::from_value(json!({"metadata": {"name": "web-1"}, "addressType": "IPv4", "endpoints": []}))
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whole_objects_are_sent_and_answered_in_protobuf() {
+    let stored = protobuf::encode("discovery.k8s.io/v1", "EndpointSlice", &slice()).unwrap();
+    let (writer, seen) = writer_of_bytes(200, stored.clone());
+    let answer: Slice = writer.update(&Slice::RESOURCE, "shop", "web-1", &slice()).await.unwrap();
+    assert_eq!(answer.key.name, "web-1");
+    let (headers, body) = seen.lock().pop().unwrap();
+    assert_eq!(headers["content-type"], "application/vnd.kubernetes.protobuf");
+    assert_eq!(headers["accept"], "application/vnd.kubernetes.protobuf, application/json");
+    assert_eq!(body, stored);
+
+    // A patch has no protobuf.
+    let _: Slice = writer.merge(&Slice::RESOURCE, "shop", "web-1", &json!({})).await.unwrap();
+    let (headers, _) = seen.lock().pop().unwrap();
+    assert_eq!(headers["content-type"], "application/merge-patch+json");
+    assert_eq!(headers["accept"], "application/json");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_in_protobuf_are_understood() {
+    // A Status with the message "told why" and the reason "AlreadyExists".
+    let status = b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Status\x12\x19\x1a\x08told why\x22\x0dAlreadyExists";
+    let (writer, _) = writer_of_bytes(409, status.to_vec());
+    let error = writer.create::<Slice>(&Slice::RESOURCE, "shop", &slice()).await.unwrap_err();
+    assert_eq!(error.kind, WriteFailure::AlreadyExists("told why".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_cannot_be_read_says_that_the_write_was_done() {
+    let (writer, _) = writer_of_bytes(200, b"k8s\0\xff".to_vec());
+    let error = writer.update::<Slice>(&Slice::RESOURCE, "shop", "web-1", &slice()).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("it was accepted, but the answer cannot be read"), "{text}");
+}

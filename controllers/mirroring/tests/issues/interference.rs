@@ -89,7 +89,8 @@ async fn gap_finalizer_held_mirror_issue_108267_leaves_nothing_stuck() {
     world.api.delete(&SLICES, NAMESPACE, &held);
     goes_on("held", &world).await;
     let left = world.api.get(&SLICES, NAMESPACE, &held).unwrap();
-    assert_eq!(left["endpoints"], json!([]), "nothing goes stale in it");
+    // No list is an empty list.
+    assert!(left["endpoints"].as_array().is_none_or(Vec::is_empty), "nothing goes stale in it: {left}");
     let heir = world.only_slice();
     world.edit_slice(&held, |slice| slice["metadata"]["finalizers"] = json!([]));
     tokio::time::sleep(SOON).await;
