@@ -8,7 +8,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Resource;
 use kube::api::{Api, DeleteParams, ListParams};
 use kube::core::NamespaceResourceScope;
-use lab::{Lab, Pod, Result};
+use lab::{AuditedWrite, Lab, Pod, Result};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -18,6 +18,9 @@ const AT_A_TIME: usize = 32;
 const SLICES: &str = "endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io";
 /// Label of the Endpoints of both sides.
 const ENDPOINTS: &str = "endpoints.kubernetes.io/managed-by=endpoint-controller";
+
+/// The namespace of Fairlead's canaries.
+const CANARIES: &str = "fairlead-system";
 
 /// A Service and the Pods that it selects.
 pub(super) struct Member {
@@ -92,6 +95,15 @@ pub(super) async fn create_pod(lab: &Lab, member: &Member, suffix: &str, ready: 
     let name = format!("{}-{suffix}", member.name);
     let pod = lab.pod(&member.namespace, &name).label("app", &member.name).label("team", "bench").paper();
     if ready { pod.start().await } else { pod.not_ready().start().await }
+}
+
+/// How often anybody has asked so far to write slices or Endpoints, refused writes included. What ours asks by its canaries
+/// in a namespace of its own is not about the content.
+pub(super) fn writes(lab: &Lab) -> Result<usize> {
+    let is_content = |write: &&AuditedWrite| {
+        matches!(write.resource.as_str(), "endpointslices" | "endpoints") && write.namespace != CANARIES
+    };
+    Ok(lab.audited_writes()?.iter().filter(is_content).count())
 }
 
 /// Deletes all slices and Endpoints that either side has made.

@@ -104,7 +104,7 @@ struct Bench {
 impl Bench {
     async fn new(options: Options) -> Result<Self> {
         let report = Report::new("compare", &options.output).map_err(|error| unwritten(&error))?;
-        let lab = Lab::builder().nodes(3).proxy(ProxyMode::None).start().await?;
+        let lab = Lab::builder().nodes(3).proxy(ProxyMode::None).audit().start().await?;
         let controllers = &options.controllers;
         let sides = [Side::fairlead(&lab, controllers).await?, Side::upstream(&lab, controllers).await?];
         let observer = Observer::start(&lab, Watched::Slices).await?;
@@ -211,14 +211,12 @@ impl Bench {
     async fn restart(&mut self, index: usize) -> Result<()> {
         let side = &self.sides[index];
         side.stop().await?;
-        let before = self.lab.writes().await?;
+        let before = content::writes(&self.lab)?;
         side.start()?;
         let usage = side.settled(&self.lab, AT_LEAST, PATIENCE).await?;
-        let writes = self.lab.writes().await?.since(&before);
-        let writes = writes.of_resource("endpointslices") + writes.of_resource("endpoints");
+        let writes = content::writes(&self.lab)?.saturating_sub(before);
         self.add(index, "restart: CPU", usage.cpu.as_secs_f64(), "s")?;
-        let writes = usize::try_from(writes).map_or(f64::INFINITY, number);
-        self.add(index, "restart: writes", writes, "writes")
+        self.add(index, "restart: writes", number(writes), "writes")
     }
 
     /// Lets Pods become not ready and ready again, at a steady rate.
