@@ -181,6 +181,11 @@ impl Controller {
     }
 
     fn node_changed(&self, change: &Change<Node>) {
+        if let (Some(old), Some(new)) = (&change.old, &change.new)
+            && old.same_endpoint_facts(new)
+        {
+            return;
+        }
         let due = self.hints.lock().node_changed(change.old.as_deref(), change.new.as_deref());
         for service in due {
             self.queue.add(service, Dirty::ALL);

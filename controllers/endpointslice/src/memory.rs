@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fairlead_objects::{Record, Service, Slice};
+use fairlead_objects::{Service, Slice};
 
 use crate::action::Written;
 use crate::desired::MissingNode;
@@ -86,7 +86,7 @@ impl Memory {
     /// The layout, if it was made for just this Service.
     pub(crate) fn layout_of(&self, service: &Service) -> Option<&Layout> {
         let planned = self.planned.as_ref()?;
-        (planned.uid == service.uid && planned.same_facts(service)).then_some(self.layout.as_ref()?)
+        (planned.uid == service.uid && planned.same_endpoint_facts(service)).then_some(self.layout.as_ref()?)
     }
 }
 

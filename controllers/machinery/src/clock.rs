@@ -1,9 +1,10 @@
-//! The clock of deadlines that other machines rely on.
+//! The clock of deadlines that other machines rely on, and the time of day.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Tells the time since some beginning. Clones tell the same.
@@ -40,6 +41,35 @@ impl Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Clock({:?})", self.now())
+    }
+}
+
+/// Tells the time of day, for times that are written into objects. It may be set back and forth. Clones tell the same.
+#[derive(Clone)]
+pub struct WallClock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl WallClock {
+    /// The machine's.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::new(Timestamp::now)
+    }
+
+    /// Any other clock.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for WallClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WallClock({})", self.now())
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Store<R> {
     entries: RwLock<HashMap<ObjectKey, Entry<R>>>,
     frontier: RwLock<ResourceVersion>,
     synced: watch::Sender<bool>,
-    trouble: RwLock<Option<String>>,
+    trouble: watch::Sender<Option<SourceError>>,
 }
 
 impl<R: Record> Store<R> {
@@ -49,7 +49,7 @@ impl<R: Record> Store<R> {
             entries: RwLock::default(),
             frontier: RwLock::default(),
             synced: watch::Sender::new(false),
-            trouble: RwLock::default(),
+            trouble: watch::Sender::new(None),
         }
     }
 
@@ -98,8 +98,26 @@ impl<R: Record> Store<R> {
 
     /// The error that the list or watch last broke off with, until it works again.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble.read().clone()
+    pub fn trouble(&self) -> Option<SourceError> {
+        self.trouble.borrow().clone()
+    }
+
+    /// Is the resource one that the API server does not serve, as far as is known? Objects that were there before are
+    /// still in the store.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(*self.trouble.borrow(), Some(SourceError::Missing(_)))
+    }
+
+    /// Waits for the first complete list, or until it is known that the API server does not serve the resource.
+    pub async fn synced_or_missing(&self) {
+        let mut trouble = self.trouble.subscribe();
+        let missing = trouble.wait_for(|trouble| matches!(trouble, Some(SourceError::Missing(_))));
+        // The store holds the sender, so it is not gone.
+        tokio::select! {
+            () = self.synced() => {}
+            _ = missing => {}
+        }
     }
 
     fn advance_frontier(&self, version: &ResourceVersion) {
@@ -172,8 +190,8 @@ impl<R: Record> Informer<R> {
                     // A list that breaks off after its first object does not work.
                     if !matches!(event, SourceEvent::ListBegins | SourceEvent::Listed(_)) {
                         backoff.worked();
-                        if self.store.trouble.read().is_some() {
-                            *self.store.trouble.write() = None;
+                        if self.store.trouble.borrow().is_some() {
+                            self.store.trouble.send_replace(None);
                             tracing::info!(resource = R::RESOURCE.plural, "watch works again");
                         }
                     }
@@ -194,10 +212,11 @@ impl<R: Record> Informer<R> {
     fn report(&self, error: &SourceError, delay: Duration) {
         let resource = R::RESOURCE.plural;
         self.metrics.errors.inc();
-        let text = error.to_string();
-        let known = self.store.trouble.write().replace(text.clone()).is_some_and(|known| known == text);
+        let known = self.store.trouble.send_replace(Some(error.clone())).as_ref() == Some(error);
         if matches!(error, SourceError::Expired(_)) || known {
             tracing::debug!(resource, %error, retry_in = ?delay, "watch broke off");
+        } else if matches!(error, SourceError::Missing(_)) {
+            tracing::info!(resource, "not served by the API server, waiting until it is");
         } else {
             tracing::warn!(resource, %error, retry_in = ?delay, "cannot list or watch {resource}");
         }
@@ -297,6 +316,8 @@ struct Backoff {
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(30);
+    /// People wait for what they have just installed, and a 404 costs next to nothing.
+    const LONGEST_MISSING: Duration = Duration::from_secs(2);
     const FORGET_EXPIRIES: Duration = Duration::from_mins(2);
 
     fn worked(&mut self) {
@@ -313,7 +334,9 @@ impl Backoff {
         } else {
             &mut self.failures
         };
-        let delay = Self::FIRST.saturating_mul(1 << (*count).min(10)).min(Self::LONGEST);
+        let longest =
+            if matches!(error, SourceError::Missing(_)) { Self::LONGEST_MISSING } else { Self::LONGEST };
+        let delay = Self::FIRST.saturating_mul(1 << (*count).min(10)).min(longest);
         *count += 1;
         // Spread over the upper half, so that the watches of many processes do not come back together.
         delay.mul_f64(0.5 + fastrand::f64() / 2.0)

@@ -128,7 +128,13 @@ impl Membership {
         }
     }
 
+    /// A Service of type LoadBalancer changes whenever its status does, which says nothing about endpoints.
     fn service_changed(&self, change: &Change<Service>) {
+        if let (Some(old), Some(new)) = (&change.old, &change.new)
+            && old.same_endpoint_facts(new)
+        {
+            return;
+        }
         let Some(service) = change.new.as_ref().or(change.old.as_ref()) else { return };
         let selector = change.new.as_ref().and_then(|service| service.selector.as_ref());
         self.indexes.lock().selectors.service_changed(service.key(), selector);
@@ -204,6 +210,47 @@ mod tests {
         assert_eq!(members.len(), 1);
         let expected: Labels = [("app", "web")].into_iter().collect();
         assert_eq!(members[0].labels, expected);
+    }
+
+    /// A Service of type LoadBalancer is written whenever its address or our condition changes.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_about_load_balancers_and_addresses_of_nodes_concerns_no_endpoints() {
+        let (mut pods, mut services, mut nodes) =
+            (testing::informer::<Pod>(), testing::informer::<Service>(), testing::informer::<Node>());
+        let membership = Membership::new(&mut pods, &mut services, Some(&mut nodes));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&told);
+        membership.on_affected(move |service, cause| log.lock().push(format!("{service}: {cause:?}")));
+        let service = |version: &str, spec: serde_json::Value, status: serde_json::Value| -> Service {
+            let metadata = json!({"namespace": "n", "name": "web", "resourceVersion": version});
+            serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": status})).unwrap()
+        };
+        let selector = json!({"app": "web"});
+        let spec = |policy: &str| json!({"type": "LoadBalancer", "selector": selector, "externalTrafficPolicy": policy});
+        let published = json!({"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}});
+        let seen = [
+            service("1", spec("Cluster"), json!({})),
+            service("2", spec("Cluster"), published.clone()),
+            service("3", spec("Local"), published.clone()),
+            service("4", json!({"type": "ClusterIP", "selector": {"app": "web"}}), json!({})),
+            service("5", json!({"type": "ClusterIP", "selector": {"app": "other"}}), json!({})),
+        ];
+        testing::play(services, seen.into_iter().map(|it| Ok(Applied(it)))).await;
+        // When it appeared, and when its selector changed.
+        assert_eq!(*told.lock(), ["n/web: Service", "n/web: Service"]);
+
+        let pod = json!({"metadata": {"namespace": "n", "name": "p", "labels": {"app": "other"}},
+            "spec": {"nodeName": "node-1"}});
+        testing::play(pods, [Ok(Applied(serde_json::from_value(pod).unwrap()))]).await;
+        told.lock().clear();
+        let node = |version: &str, address: &str| -> Node {
+            let addresses = json!([{"type": "InternalIP", "address": address}]);
+            let metadata = json!({"name": "node-1", "resourceVersion": version});
+            serde_json::from_value(json!({"metadata": metadata, "status": {"addresses": addresses}})).unwrap()
+        };
+        testing::play(nodes, [Ok(Applied(node("1", "192.0.2.1"))), Ok(Applied(node("2", "192.0.2.2")))])
+            .await;
+        assert_eq!(*told.lock(), ["n/web: Node"]);
     }
 
     /// The Node's task runs when a relabelled Pod is in the store, but the index has not heard of it.

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairlead_objects::{Endpoints, Istr, ObjectKey, Record, ResourceVersion, Slice, Uid};
+use fairlead_objects::{Endpoints, Istr, ObjectKey, Record, ResourceVersion, Service, Slice, Uid};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -49,6 +49,20 @@ impl Written for Slice {
 }
 
 impl Written for Endpoints {
+    fn uid(&self) -> &Uid {
+        &self.uid
+    }
+
+    fn generation(&self) -> Option<i64> {
+        None
+    }
+
+    fn is_terminating(&self) -> bool {
+        self.terminating
+    }
+}
+
+impl Written for Service {
     fn uid(&self) -> &Uid {
         &self.uid
     }
@@ -185,16 +199,21 @@ impl<R: Written> OwnWrites<R> {
     /// A complete list that was asked for at `asked` is in the cache: it shows what was answered before. Returns the
     /// owners of such writes, which must be looked at: what they wrote may be gone without anybody having heard.
     pub fn listed(&self, asked: Instant) -> Vec<ObjectKey> {
-        let mut owners = Vec::new();
+        let mut owners: Vec<_> = self.listed_objects(asked).into_iter().map(|(owner, _)| owner).collect();
+        owners.dedup();
+        owners
+    }
+
+    /// As [`OwnWrites::listed`], with each object that was written, as it was then, beside its owner.
+    pub fn listed_objects(&self, asked: Instant) -> Vec<(ObjectKey, Arc<R>)> {
+        let mut shown = Vec::new();
         self.writes.lock().retain(|owner, writes| {
-            let before = writes.len();
-            writes.retain(|_, write| write.answered >= asked);
-            if writes.len() < before {
-                owners.push(owner.clone());
+            for (_, write) in writes.extract_if(|_, write| write.answered < asked) {
+                shown.push((owner.clone(), write.object));
             }
             !writes.is_empty()
         });
-        owners
+        shown
     }
 
     /// The objects of `owner` as they are now: what `read` finds in the cache, with the writes that it does not show

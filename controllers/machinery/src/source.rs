@@ -41,6 +41,10 @@ pub enum SourceError {
     /// We may not list or watch (401, 403): a person must act.
     #[error("{0}; check the ServiceAccount and its RBAC bindings")]
     Forbidden(String),
+    /// The API server does not serve the resource (404): its CustomResourceDefinition is not installed. A new list
+    /// follows, as what is installed later begins anew.
+    #[error("the API server does not know this resource: {0}")]
+    Missing(String),
     /// Anything else: unreachable, overloaded, cut off.
     #[error("{0}")]
     Broken(String),
@@ -164,7 +168,7 @@ impl<R: Record> Source<R> for JsonSource<R> {
                     let error = classify(&error);
                     // Told as an event, kube lists anew by itself; told as a status, it would ask for the same
                     // version for ever.
-                    if matches!(error, SourceError::Expired(_)) {
+                    if matches!(error, SourceError::Expired(_) | SourceError::Missing(_)) {
                         self.events =
                             Self::watch(&self.client, self.field_selector.as_deref(), self.streaming);
                     }
@@ -192,6 +196,7 @@ fn classify(error: &watcher::Error) -> SourceError {
     match code {
         410 => SourceError::Expired(text),
         401 | 403 => SourceError::Forbidden(text),
+        404 => SourceError::Missing(text),
         _ => SourceError::Broken(text),
     }
 }

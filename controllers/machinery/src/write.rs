@@ -111,6 +111,34 @@ impl fmt::Display for WriteFailure {
     }
 }
 
+/// How the body of a patch is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patch {
+    /// JSON merge patch (RFC 7396): a list replaces a list, and null removes.
+    Merge,
+    /// Strategic merge patch, of the API server's own kinds only: lists whose elements have a key are merged by it, and an
+    /// element with `$patch: delete` is removed.
+    Strategic,
+}
+
+impl Patch {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Merge => "application/merge-patch+json",
+            Self::Strategic => "application/strategic-merge-patch+json",
+        }
+    }
+}
+
+/// `EndpointSlice shop/web-1`, `LoadBalancerAddress 198.51.100.7`.
+fn object(resource: &Resource, namespace: &str, name: &str) -> String {
+    if resource.namespaced {
+        format!("{} {namespace}/{name}", resource.kind)
+    } else {
+        format!("{} {name}", resource.kind)
+    }
+}
+
 /// `an EndpointSlice`, `a Lease`.
 fn with_article(kind: &str) -> String {
     let vowel = kind.starts_with(['A', 'E', 'I', 'O', 'U']);
@@ -204,6 +232,21 @@ impl Writer {
         decode(&answer, &what)
     }
 
+    /// As [`Writer::create`], for a `body` whose name is known: it is part of what a failure says. The namespace of
+    /// objects without one is empty.
+    pub async fn create_named<T: DeserializeOwned>(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        body: &impl Serialize,
+    ) -> Result<T, WriteError> {
+        let what = || format!("create {}", object(resource, namespace, name));
+        let content = Content::of(resource, body).map_err(|kind| WriteError { what: what(), kind })?;
+        let answer = self.send(Method::POST, path(resource, namespace, ""), content, &what).await?;
+        decode(&answer, &what)
+    }
+
     /// Replaces an object; `body` carries the resourceVersion that it replaces. Returns what was stored.
     pub async fn update<T: DeserializeOwned>(
         &self,
@@ -212,7 +255,7 @@ impl Writer {
         name: &str,
         body: &impl Serialize,
     ) -> Result<T, WriteError> {
-        let what = || format!("update {} {namespace}/{name}", resource.kind);
+        let what = || format!("update {}", object(resource, namespace, name));
         let content = Content::of(resource, body).map_err(|kind| WriteError { what: what(), kind })?;
         let answer = self.send(Method::PUT, path(resource, namespace, name), content, &what).await?;
         decode(&answer, &what)
@@ -228,10 +271,30 @@ impl Writer {
         name: &str,
         body: &impl Serialize,
     ) -> Result<T, WriteError> {
-        let what = || format!("patch {} {namespace}/{name}", resource.kind);
-        let content = Content::json("application/merge-patch+json", body)
+        let what = || format!("patch {}", object(resource, namespace, name));
+        let content = Content::json(Patch::Merge.content_type(), body)
             .map_err(|kind| WriteError { what: what(), kind })?;
         let answer = self.send(Method::PATCH, path(resource, namespace, name), content, &what).await?;
+        decode(&answer, &what)
+    }
+
+    /// Patches the status of an object, and nothing else. Returns the whole object as it was stored.
+    ///
+    /// `metadata.resourceVersion` and `metadata.uid` in `body` are preconditions: another version is a conflict, and another
+    /// UID under the same version is refused.
+    pub async fn patch_status<T: DeserializeOwned>(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        patch: Patch,
+        body: &impl Serialize,
+    ) -> Result<T, WriteError> {
+        let what = || format!("patch the status of {}", object(resource, namespace, name));
+        let status = format!("{}/status", path(resource, namespace, name));
+        let content =
+            Content::json(patch.content_type(), body).map_err(|kind| WriteError { what: what(), kind })?;
+        let answer = self.send(Method::PATCH, status, content, &what).await?;
         decode(&answer, &what)
     }
 
@@ -267,7 +330,7 @@ impl Writer {
         name: &str,
         preconditions: &serde_json::Value,
     ) -> Result<(), WriteError> {
-        let what = || format!("delete {} {namespace}/{name}", resource.kind);
+        let what = || format!("delete {}", object(resource, namespace, name));
         let options = serde_json::json!({
             "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions
         });
@@ -363,7 +426,12 @@ fn path(resource: &Resource, namespace: &str, name: &str) -> String {
     } else {
         format!("/apis/{}/{}", resource.group, resource.version)
     };
-    let namespace = if resource.namespaced { format!("/namespaces/{namespace}") } else { String::new() };
+    // Without a namespace: the objects of all.
+    let namespace = if resource.namespaced && !namespace.is_empty() {
+        format!("/namespaces/{namespace}")
+    } else {
+        String::new()
+    };
     let name = if name.is_empty() { String::new() } else { format!("/{name}") };
     format!("{group}{namespace}/{}{name}", resource.plural)
 }

@@ -18,6 +18,8 @@ mod endpoints;
 mod identity;
 pub mod intern;
 mod labels;
+mod load_balancer;
+mod namespace;
 mod node;
 mod pod;
 mod port;
@@ -25,6 +27,7 @@ pub mod protobuf;
 mod quantity;
 mod record;
 mod service;
+mod service_cidr;
 mod slice;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -34,12 +37,18 @@ pub use endpoints::{EndpointAddress, EndpointIp, EndpointSubset, Endpoints};
 pub use identity::{ObjectKey, ResourceVersion, Uid};
 pub use intern::Istr;
 pub use labels::Labels;
+pub use load_balancer::{
+    ADDRESS_ANNOTATIONS, FamilyPolicy, Ingress, IngressPoint, LOAD_BALANCER_READY, LoadBalancer,
+    ServiceCondition,
+};
+pub use namespace::Namespace;
 pub use node::Node;
 pub use pod::{ContainerPort, Phase, Pod};
 pub use port::{EndpointPort, PortSet, Protocol};
 pub use quantity::Millis;
 pub use record::{Record, Resource};
 pub use service::{ClusterIp, Service, ServicePort, ServiceType, TargetPort, TrafficDistribution};
+pub use service_cidr::ServiceCidr;
 pub use slice::{
     AddressType, Addresses, Conditions, Endpoint, Hints, ObjectRef, OwnerReference, Slice, TargetRef,
 };

@@ -1,7 +1,10 @@
 //! Nodes.
 
+use std::net::IpAddr;
+
 use serde::Deserialize;
 
+use crate::address::parse_lenient;
 use crate::record::{Record, Resource};
 use crate::{Istr, Labels, Millis, ObjectKey, ResourceVersion};
 
@@ -9,7 +12,7 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 /// Nodes with one of these labels, whatever its value, belong to the control plane.
 const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
 
-/// What endpoints need of a Node.
+/// What endpoints, and pools of addresses, need of a Node.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Wire")]
 pub struct Node {
@@ -25,6 +28,21 @@ pub struct Node {
     pub control_plane: bool,
     /// `status.allocatable.cpu`; zero if unknown.
     pub cpu: Millis,
+    /// `status.addresses` of the types InternalIP and ExternalIP, sorted.
+    pub addresses: Box<[IpAddr]>,
+}
+
+impl Node {
+    /// Do both say the same about endpoints? Addresses are no change for the controllers of EndpointSlices.
+    #[must_use]
+    pub fn same_endpoint_facts(&self, other: &Self) -> bool {
+        let Self { key, version: _, zone, ready, control_plane, cpu, addresses: _ } = self;
+        *key == other.key
+            && *zone == other.zone
+            && *ready == other.ready
+            && *control_plane == other.control_plane
+            && *cpu == other.cpu
+    }
 }
 
 impl Record for Node {
@@ -40,12 +58,7 @@ impl Record for Node {
     }
 
     fn same_facts(&self, other: &Self) -> bool {
-        let Self { key, version: _, zone, ready, control_plane, cpu } = self;
-        *key == other.key
-            && *zone == other.zone
-            && *ready == other.ready
-            && *control_plane == other.control_plane
-            && *cpu == other.cpu
+        self.same_endpoint_facts(other) && self.addresses == other.addresses
     }
 }
 
@@ -70,6 +83,22 @@ struct Metadata {
 struct Status {
     conditions: Option<Vec<Condition>>,
     allocatable: Option<Allocatable>,
+    addresses: Option<Vec<Address>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Address {
+    #[serde(rename = "type")]
+    kind: Istr,
+    address: Istr,
+}
+
+impl Address {
+    /// The address, unless it is a name.
+    fn ip(&self) -> Option<IpAddr> {
+        matches!(self.kind.as_str(), "InternalIP" | "ExternalIP").then(|| parse_lenient(&self.address))?
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -90,6 +119,10 @@ impl From<Wire> for Node {
     fn from(Wire { metadata, status }: Wire) -> Self {
         let conditions = status.conditions.unwrap_or_default();
         let ready = conditions.iter().find(|condition| condition.kind == "Ready");
+        let addresses = status.addresses.unwrap_or_default();
+        let mut addresses: Vec<_> = addresses.iter().filter_map(Address::ip).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
         Self {
             key: ObjectKey { namespace: Istr::default(), name: metadata.name },
             version: metadata.resource_version,
@@ -97,6 +130,7 @@ impl From<Wire> for Node {
             ready: ready.is_some_and(|condition| condition.status == "True"),
             control_plane: CONTROL_PLANE.iter().any(|label| metadata.labels.get(label).is_some()),
             cpu: status.allocatable.unwrap_or_default().cpu,
+            addresses: addresses.into(),
         }
     }
 }
@@ -155,5 +189,22 @@ mod tests {
         for other in [Node { cpu: Millis(1), ..node.clone() }, Node { ready: true, ..node.clone() }] {
             assert!(!node.same_facts(&other));
         }
+    }
+
+    #[test]
+    fn addresses_are_read_and_are_no_change_for_endpoints() {
+        let with =
+            |addresses| decode(json!({"metadata": {"name": "n1"}, "status": {"addresses": addresses}}));
+        let some = with(json!([
+            {"type": "Hostname", "address": "10.0.0.9"},
+            {"type": "InternalIP", "address": "2001:db8::1"},
+            {"type": "ExternalIP", "address": "198.51.100.7"},
+            {"type": "InternalIP", "address": "n1.example.com"},
+            {"type": "InternalIP", "address": "198.51.100.7"},
+        ]));
+        let expected: [IpAddr; 2] = ["198.51.100.7".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        assert_eq!(*some.addresses, expected);
+        let none = with(json!(null));
+        assert!(!some.same_facts(&none) && some.same_endpoint_facts(&none));
     }
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::address::{Family, parse_lenient};
 use crate::record::{Record, Resource};
-use crate::{Istr, Labels, ObjectKey, Protocol, ResourceVersion, Uid};
+use crate::{Istr, Labels, LoadBalancer, ObjectKey, Protocol, ResourceVersion, Uid};
 
 /// `spec.type`, as far as endpoints care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -110,6 +110,8 @@ pub struct Service {
     pub topology_auto: bool,
     /// `spec.trafficDistribution`; `None` also stands for values of another age.
     pub traffic_distribution: Option<TrafficDistribution>,
+    /// The load-balancer side; `None` if there is nothing of it.
+    pub load_balancer: Option<Box<LoadBalancer>>,
 }
 
 impl Record for Service {
@@ -125,6 +127,19 @@ impl Record for Service {
     }
 
     fn same_facts(&self, other: &Self) -> bool {
+        // What is written carries the version that was observed, so the newest has to be known of Services whose load
+        // balancer somebody may write.
+        self.same_endpoint_facts(other)
+            && self.load_balancer == other.load_balancer
+            && (self.load_balancer.is_none() || self.version == other.version)
+    }
+}
+
+impl Service {
+    /// Do both say the same about endpoints? Whatever else a Service says is no change for the controllers of Endpoints
+    /// and EndpointSlices.
+    #[must_use]
+    pub fn same_endpoint_facts(&self, other: &Self) -> bool {
         let Self {
             key,
             uid,
@@ -140,6 +155,7 @@ impl Record for Service {
             publish_not_ready,
             topology_auto,
             traffic_distribution,
+            load_balancer: _,
         } = self;
         *key == other.key
             && *uid == other.uid
@@ -163,9 +179,10 @@ mod wire {
     use serde::Deserialize;
 
     use super::{
-        ClusterIp, Family, Istr, Labels, ObjectKey, Protocol, ResourceVersion, ServicePort, ServiceType,
-        TargetPort, TrafficDistribution, Uid, parse_lenient,
+        ClusterIp, Family, Istr, Labels, LoadBalancer, ObjectKey, Protocol, ResourceVersion, ServicePort,
+        ServiceType, TargetPort, TrafficDistribution, Uid, parse_lenient,
     };
+    use crate::load_balancer::wire::{Annotations, Ip, Parts, Status, TOPOLOGY_HINTS, TOPOLOGY_MODE};
 
     #[derive(Deserialize)]
     pub(super) struct Service {
@@ -173,6 +190,8 @@ mod wire {
         metadata: Metadata,
         #[serde(default)]
         spec: Spec,
+        #[serde(default)]
+        status: Status,
     }
 
     #[derive(Deserialize, Default)]
@@ -185,23 +204,13 @@ mod wire {
         creation_timestamp: Option<Istr>,
         deletion_timestamp: Option<serde::de::IgnoredAny>,
         labels: Labels,
-        annotations: Option<Annotations>,
+        generation: i64,
+        annotations: Annotations,
     }
 
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Annotations {
-        #[serde(rename = "service.kubernetes.io/topology-aware-hints")]
-        topology_aware_hints: Option<Istr>,
-        #[serde(rename = "service.kubernetes.io/topology-mode")]
-        topology_mode: Option<Istr>,
-    }
-
-    impl Annotations {
-        fn topology_auto(&self) -> bool {
-            let mode = self.topology_aware_hints.as_deref().or(self.topology_mode.as_deref());
-            matches!(mode, Some("Auto" | "auto"))
-        }
+    fn topology_auto(annotations: &Annotations) -> bool {
+        let mode = annotations.get(TOPOLOGY_HINTS).or(annotations.get(TOPOLOGY_MODE));
+        matches!(mode.map(Istr::as_str), Some("Auto" | "auto"))
     }
 
     #[derive(Deserialize, Default)]
@@ -216,6 +225,13 @@ mod wire {
         ports: Option<Vec<Port>>,
         publish_not_ready_addresses: Option<bool>,
         traffic_distribution: Option<Istr>,
+        load_balancer_class: Option<Istr>,
+        #[serde(rename = "loadBalancerIP")]
+        load_balancer_ip: Option<Istr>,
+        external_traffic_policy: Option<Istr>,
+        ip_family_policy: Option<Istr>,
+        #[serde(rename = "clusterIPs")]
+        cluster_ips: Option<Vec<Ip>>,
     }
 
     #[derive(Deserialize)]
@@ -239,7 +255,20 @@ mod wire {
     }
 
     impl From<Service> for super::Service {
-        fn from(Service { metadata, spec }: Service) -> Self {
+        fn from(Service { metadata, spec, status }: Service) -> Self {
+            let ports = spec.ports.unwrap_or_default();
+            let load_balancer = LoadBalancer::decode(Parts {
+                wanted: spec.kind.as_deref() == Some("LoadBalancer"),
+                status,
+                class: spec.load_balancer_class,
+                requested_address: spec.load_balancer_ip,
+                annotations: &metadata.annotations,
+                local: spec.external_traffic_policy.as_deref() == Some("Local"),
+                family_policy: spec.ip_family_policy.as_deref(),
+                cluster_ips: spec.cluster_ips,
+                ports: ports.iter().map(|port| (port.protocol, port.port)),
+                generation: metadata.generation,
+            });
             Self {
                 key: ObjectKey { namespace: metadata.namespace, name: metadata.name },
                 uid: metadata.uid,
@@ -267,9 +296,7 @@ mod wire {
                         _ => None,
                     })
                     .collect(),
-                ports: spec
-                    .ports
-                    .unwrap_or_default()
+                ports: ports
                     .into_iter()
                     .map(|port| ServicePort {
                         name: port.name,
@@ -283,13 +310,14 @@ mod wire {
                     })
                     .collect(),
                 publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
-                topology_auto: metadata.annotations.unwrap_or_default().topology_auto(),
+                topology_auto: topology_auto(&metadata.annotations),
                 traffic_distribution: match spec.traffic_distribution.as_deref() {
                     Some("PreferClose") => Some(TrafficDistribution::PreferClose),
                     Some("PreferSameZone") => Some(TrafficDistribution::PreferSameZone),
                     Some("PreferSameNode") => Some(TrafficDistribution::PreferSameNode),
                     _ => None,
                 },
+                load_balancer,
             }
         }
     }
@@ -384,13 +412,14 @@ mod tests {
     }
 
     #[test]
-    fn status_changes_are_no_change() {
+    fn status_changes_of_services_without_a_load_balancer_are_no_change() {
         let base = serde_json::json!({"metadata": {"name": "s", "resourceVersion": "1"}, "spec": {"selector": {"a": "b"}}});
         let mut other = base.clone();
         other["metadata"]["resourceVersion"] = "2".into();
-        other["status"] = serde_json::json!({"loadBalancer": {"ingress": [{"ip": "198.51.100.9"}]}});
+        other["status"] = serde_json::json!({"loadBalancer": {}, "conditions": [{"type": "example.com/Other", "status": "True"}]});
         assert!(decode(base.clone()).same_facts(&decode(other.clone())));
         other["spec"]["publishNotReadyAddresses"] = true.into();
-        assert!(!decode(base).same_facts(&decode(other)));
+        assert!(!decode(base.clone()).same_facts(&decode(other.clone())));
+        assert!(!decode(base).same_endpoint_facts(&decode(other)));
     }
 }

@@ -57,6 +57,7 @@ pub fn node(name: &str, zone: Option<&str>) -> Node {
         ready: true,
         control_plane: false,
         cpu: Millis(4000),
+        addresses: Box::default(),
     }
 }
 
@@ -78,6 +79,7 @@ pub fn service(name: &str) -> Service {
         publish_not_ready: false,
         topology_auto: false,
         traffic_distribution: None,
+        load_balancer: None,
     }
 }
 

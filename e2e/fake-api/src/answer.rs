@@ -108,6 +108,11 @@ impl Refusal {
         )
     }
 
+    pub(crate) fn unsupported_media_type() -> Self {
+        let message = "the body of the request was in an unknown format";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+    }
+
     /// 410: the version to continue from was compacted.
     #[must_use]
     pub fn expired() -> Self {

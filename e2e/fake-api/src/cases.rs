@@ -3,6 +3,8 @@
 //! Each case works in the namespace `default` on objects of its own names, with a client that may do everything. It
 //! says what is wrong. Before, [`ENDING`] must be terminating.
 
+mod patches;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,6 +15,11 @@ use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
+
+use self::patches::{
+    a_merge_patch_names_what_changes, a_patch_asks_for_the_version_and_the_uid,
+    a_strategic_patch_of_a_status_merges_conditions_by_type,
+};
 
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -67,6 +74,9 @@ cases![
     a_finished_pod_leaves_the_field_selector,
     a_watch_ends_in_good_order,
     nothing_is_created_in_a_namespace_that_ends,
+    a_merge_patch_names_what_changes,
+    a_strategic_patch_of_a_status_merges_conditions_by_type,
+    a_patch_asks_for_the_version_and_the_uid,
 ];
 
 /// A case that needs a server which has forgotten its first version. A young real one has not.
@@ -107,6 +117,19 @@ impl Api {
     async fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
         let (code, answer) = self.call(method, path, body).await?;
         if (200..300).contains(&code) { Ok(answer) } else { Err(format!("{method} {path}: {answer}")) }
+    }
+
+    /// Code and answer of a patch of this type.
+    async fn patch(&self, path: &str, kind: &str, body: &Value) -> Result<(u16, Value), String> {
+        let request = Request::patch(path)
+            .header("content-type", format!("application/{kind}+json"))
+            .header("accept", "application/json")
+            .body(Body::from(body.to_string().into_bytes()))
+            .map_err(|error| error.to_string())?;
+        let answer = self.client.send(request).await.map_err(|error| format!("PATCH {path}: {error}"))?;
+        let code = answer.status().as_u16();
+        let bytes = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        Ok((code, serde_json::from_slice(&bytes).map_err(|error| format!("PATCH {path}: {error}"))?))
     }
 
     async fn create(&self, slice: &Value) -> Result<Value, String> {

@@ -1,8 +1,8 @@
 //! A Kubernetes API server in memory, for tests under tokio's paused time.
 //!
 //! [`FakeApi::client`] is an ordinary [`kube::Client`] whose requests end here: list (pages, past states), watch
-//! (bookmarks, streaming lists, selectors, 410), create, update, status and delete with preconditions, finalizers
-//! and grace periods. Versions are numbers that grow over all resources. [`Weather`] adds faults. [`cases`] is a
+//! (bookmarks, streaming lists, selectors, 410), create, update, patch, status and delete with preconditions,
+//! finalizers and grace periods. Versions are numbers that grow over all resources. [`Weather`] adds faults. [`cases`] is a
 //! list of statements that hold here and on a real API server alike.
 //!
 //! It validates next to nothing: a body that a real server would refuse is stored as it is.
@@ -32,7 +32,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use crate::answer::{Answer, Body as AnswerBody, Refusal};
-pub use crate::kinds::{ENDPOINTS, Kind, LEASES, NODES, PODS, SERVICES, SLICES};
+pub use crate::kinds::{
+    ADDRESSES, ANNOUNCEMENTS, ENDPOINTS, Kind, LEASES, NAMESPACES, NODES, PODS, POOLS, RESERVATIONS,
+    SERVICE_CIDRS, SERVICES, SLICES,
+};
 pub use crate::store::{Author, Event, Key};
 pub use crate::weather::{Dice, Weather};
 
@@ -62,6 +65,8 @@ struct State {
     weather: Weather,
     dice: Dice,
     terminating_namespaces: HashSet<String>,
+    /// Plural names of kinds that are not served: their definition is not installed.
+    unserved: HashSet<&'static str>,
     streaming_lists: bool,
     /// What admission does to objects of a kind that clients create or update.
     admission: Option<(&'static Kind, Admission)>,
@@ -129,6 +134,9 @@ impl Shared {
             Fate::Refused(refusal) => return Ok(refusal.answer()),
             Fate::Served | Fate::AnswerHangs | Fate::AnswerBreaks => {}
         }
+        if self.state.lock().unserved.contains(target.kind.plural) {
+            return Ok(Refusal::no_such_path(parts.uri.path()).answer());
+        }
         let Some(mut body) = decoded(&body) else {
             return Ok(Refusal::bad_request("the body is neither JSON nor a protobuf that is known").answer());
         };
@@ -137,12 +145,14 @@ impl Shared {
         {
             admit(&mut body);
         }
+        let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
         let outcome = match (parts.method, target.name.is_empty()) {
             (Method::GET, true) if is_watch => self.watch(target, &query, age, &watch_fate),
             (Method::GET, true) => self.list(target, &query, age),
             (Method::GET, false) => self.read(&target),
             (Method::POST, true) => self.create(&target, body),
             (Method::PUT, false) => self.update(&target, body),
+            (Method::PATCH, false) => self.patch(&target, content_type.unwrap_or_default(), &body),
             (Method::DELETE, false) => self.delete(&target, &body, Author::Client),
             _ => Err(Refusal::not_allowed()),
         };
@@ -184,6 +194,7 @@ impl FakeApi {
             weather: Weather::default(),
             dice: Dice::new(seed),
             terminating_namespaces: HashSet::new(),
+            unserved: HashSet::new(),
             streaming_lists: true,
             admission: None,
             page: usize::MAX,
@@ -234,6 +245,23 @@ impl FakeApi {
     /// From now on nothing can be created in the namespace.
     pub fn terminate_namespace(&self, namespace: &str) {
         self.shared.state.lock().terminating_namespaces.insert(namespace.to_owned());
+    }
+
+    /// From now on a kind is served, or is not: as when its CustomResourceDefinition is installed, or deleted together with
+    /// all objects.
+    pub fn set_served(&self, kind: &'static Kind, served: bool) {
+        if served {
+            self.shared.state.lock().unserved.remove(kind.plural);
+            return;
+        }
+        {
+            let mut state = self.shared.state.lock();
+            for key in state.store.list(kind).into_keys() {
+                state.store.commit(kind, key, None, Author::World);
+            }
+            state.unserved.insert(kind.plural);
+        }
+        self.shared.announce();
     }
 
     /// The newest version.
@@ -310,7 +338,7 @@ impl FakeApi {
             let mut object = (*old).clone();
             change(&mut object);
             if let Some(generation) =
-                object["metadata"]["generation"].as_i64().filter(|_| differs(&old, &object))
+                object["metadata"]["generation"].as_i64().filter(|_| differs(kind, &old, &object))
             {
                 object["metadata"]["generation"] = (generation + 1).into();
             }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Shared;
 use crate::answer::{Answer, Refusal, object};
+use crate::kinds::Kind;
 use crate::request::Target;
 use crate::store::Author;
 
@@ -61,7 +62,7 @@ impl Shared {
             given.insert("generation".into(), 1.into());
         }
         if kind.has_status {
-            body["status"] = json!({});
+            body["status"] = kind.first_phase.map_or_else(|| json!({}), |phase| json!({"phase": phase}));
         }
         complete(&mut body, target);
         let key = (target.namespace.clone(), name.clone());
@@ -114,7 +115,7 @@ impl Shared {
             complete(&mut body, target);
             body
         };
-        if kind.has_generation && differs(&old, &new) {
+        if kind.has_generation && differs(kind, &old, &new) {
             new["metadata"]["generation"] = (old["metadata"]["generation"].as_i64().unwrap_or(0) + 1).into();
         }
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
@@ -129,6 +130,37 @@ impl Shared {
         }
         let stored = state.store.commit(kind, key, Some(new), Author::Client);
         Ok(object(StatusCode::OK, &stored))
+    }
+
+    /// Changes what a patch names, of an object or of its status alone.
+    pub(crate) fn patch(&self, target: &Target, content_type: &str, patch: &Value) -> Outcome {
+        let key = (target.namespace.clone(), target.name.clone());
+        let old = self.state.lock().store.get(target.kind, &key);
+        let old = old.ok_or_else(|| Refusal::not_found(target.kind, &target.name))?;
+        let mut body = Value::clone(&old);
+        if let Ok(metadata) = metadata(&mut body) {
+            // Only a version that the patch names is a precondition.
+            metadata.remove("resourceVersion");
+        }
+        match content_type {
+            "application/merge-patch+json" => merge(&mut body, patch, false),
+            // The API server has no such patches for custom resources.
+            "application/strategic-merge-patch+json" if target.kind.version == "v1" => {
+                merge(&mut body, patch, true);
+            }
+            _ => return Err(Refusal::unsupported_media_type()),
+        }
+        let (wanted, is) = (&patch["metadata"], &old["metadata"]);
+        let names_another = |field: &str| !wanted[field].is_null() && wanted[field] != is[field];
+        if !names_another("resourceVersion") && names_another("uid") {
+            // The version is looked at first, and this by validation.
+            let why = format!("metadata.uid: Invalid value: {}: field is immutable", wanted["uid"]);
+            return Err(Refusal::invalid(format!(
+                "{} \"{}\" is invalid: {why}",
+                target.kind.kind, target.name
+            )));
+        }
+        self.update(target, body)
     }
 
     pub(crate) fn delete(&self, target: &Target, options: &Value, author: Author) -> Outcome {
@@ -177,14 +209,55 @@ fn complete(body: &mut Value, target: &Target) {
     body["apiVersion"] = target.kind.api_version().into();
 }
 
-/// Does the generation grow? For EndpointSlices it does with labels and everything but metadata.
-pub(crate) fn differs(old: &Value, new: &Value) -> bool {
+/// Does the generation grow? It does with everything but metadata and status; for EndpointSlices with labels, too.
+pub(crate) fn differs(kind: &Kind, old: &Value, new: &Value) -> bool {
     let content = |object: &Value| {
         let mut content = object.clone();
         content["metadata"] = Value::Null;
+        if kind.has_status {
+            content["status"] = Value::Null;
+        }
         content
     };
     let labels =
         |object: &Value| Some(object["metadata"]["labels"].clone()).filter(|labels| !is_empty(labels));
-    labels(old) != labels(new) || content(old) != content(new)
+    let is_slice = kind.kind == "EndpointSlice";
+    (is_slice && labels(old) != labels(new)) || content(old) != content(new)
+}
+
+/// Merges a patch into a value: as JSON (RFC 7396), or strategically, where conditions are merged by their type and other
+/// lists are replaced.
+fn merge(value: &mut Value, patch: &Value, strategic: bool) {
+    let Value::Object(patch) = patch else {
+        *value = patch.clone();
+        return;
+    };
+    if !value.is_object() {
+        *value = json!({});
+    }
+    for (key, change) in patch {
+        match (change, &mut value[key.as_str()]) {
+            (Value::Null, _) => {
+                value.as_object_mut().map(|object| object.remove(key));
+            }
+            (Value::Array(changes), Value::Array(known)) if strategic && key == "conditions" => {
+                for change in changes {
+                    merge_condition(known, change);
+                }
+            }
+            (change, known) => merge(known, change, strategic),
+        }
+    }
+}
+
+fn merge_condition(conditions: &mut Vec<Value>, change: &Value) {
+    let at = conditions.iter().position(|known| known["type"] == change["type"]);
+    match (change["$patch"] == "delete", at) {
+        (true, Some(at)) => {
+            conditions.remove(at);
+        }
+        (true, None) => {}
+        (false, Some(at)) => merge(&mut conditions[at], change, true),
+        (false, None) => conditions.push(change.clone()),
+    }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// `/api/v1/...` or `/apis/GROUP/v1/...`, then `[namespaces/NAMESPACE/]PLURAL[/NAME[/SUBRESOURCE]]`.
+    /// `/api/v1/...` or `/apis/GROUP/VERSION/...`, then `[namespaces/NAMESPACE/]PLURAL[/NAME[/SUBRESOURCE]]`.
     pub(crate) fn parse(path: &str) -> Option<Self> {
         let mut steps = path.trim_start_matches('/').split('/');
         let group = match steps.next()? {
@@ -25,15 +25,16 @@ impl Target {
             "apis" => steps.next()?,
             _ => return None,
         };
-        steps.next().filter(|version| *version == "v1")?;
-        let mut plural = steps.next()?;
-        let mut namespace = "";
-        if plural == "namespaces" {
-            namespace = steps.next()?;
-            plural = steps.next()?;
-        }
-        let kind = Kind::find(group, plural)?;
-        let mut rest = || steps.next().unwrap_or_default().to_owned();
+        let version = steps.next()?;
+        let steps: Vec<_> = steps.collect();
+        let (namespace, steps) = match steps[..] {
+            // A namespace's own path, such as `namespaces/shop/status`, is shorter.
+            ["namespaces", namespace, plural, ..] if plural != "status" => (namespace, &steps[2..]),
+            _ => ("", &steps[..]),
+        };
+        let mut steps = steps.iter();
+        let kind = Kind::find(group, steps.next()?).filter(|kind| kind.version == version)?;
+        let mut rest = || (*steps.next().unwrap_or(&"")).to_owned();
         Some(Self { kind, namespace: namespace.to_owned(), name: rest(), subresource: rest() })
     }
 }

@@ -196,6 +196,8 @@ enum Step {
     /// Nothing to say before this time, or before something happens.
     WaitUntil(Option<Instant>),
     Expired,
+    /// The kind is not served any more.
+    Over,
 }
 
 impl Watch {
@@ -231,6 +233,7 @@ impl Watch {
                     self.over = true;
                     return Some(Ok(line("ERROR", &Refusal::expired().status())));
                 }
+                Step::Over => return None,
                 Step::WaitUntil(_) if now >= self.ends => return None,
                 Step::WaitUntil(until) => {
                     let mut wake = until.map_or(self.ends, |until| until.min(self.ends));
@@ -265,6 +268,9 @@ impl Watch {
             {
                 return Step::Say(text);
             }
+        }
+        if state.unserved.contains(self.scope.target.kind.plural) {
+            return Step::Over;
         }
         if self.bookmark_due.is_some_and(|due| due <= now) {
             self.bookmark_due = Some(now + BOOKMARK_PERIOD);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fairlead_fake_api::{NODES, PODS, Weather};
+use fairlead_fake_api::{NODES, PODS, SERVICES, Weather};
+use serde_json::json;
 
 use crate::world::{NAMESPACE, SOON, World, put_node};
 
@@ -67,4 +68,25 @@ async fn gap_node_zone_change_reaches_the_endpoints() {
         world.until(zone, SOON, |it| zones(it) == [zone, zone]).await;
     }
     assert!(world.api.get(&PODS, NAMESPACE, "web-0").is_some());
+}
+
+/// A Service of type LoadBalancer is written whenever its address changes, and Nodes get addresses while they register.
+#[tokio::test(start_paused = true)]
+async fn what_is_said_about_load_balancers_and_addresses_of_nodes_costs_nothing() {
+    let world = World::with_pods(2).await;
+    let rounds = || world.process.metric("workqueue_adds_total{name=\"endpoint_slice\"}");
+    let before = rounds();
+    for number in 0..5 {
+        let address = format!("198.51.100.{number}");
+        world.api.edit(&SERVICES, NAMESPACE, "web", |it| {
+            it["spec"]["type"] = "LoadBalancer".into();
+            it["status"] = json!({ "loadBalancer": { "ingress": [{ "ip": address }] } });
+        });
+        world.api.edit(&NODES, "", "node-1", |it| {
+            it["status"]["addresses"] = json!([{ "type": "InternalIP", "address": address }]);
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(rounds(), before);
+    assert_eq!(world.published(), ["web-0:r", "web-1:r"]);
 }

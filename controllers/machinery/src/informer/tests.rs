@@ -93,7 +93,33 @@ async fn nothing_is_synced_before_a_list_is_complete() {
         play([Ok(SourceEvent::ListBegins), Ok(SourceEvent::Listed(node("x", "a", 9))), broken()]).await;
     assert!(!seen.store.is_synced());
     assert_eq!(seen.store.frontier(), ResourceVersion::default(), "half a list is no frontier");
-    assert_eq!(seen.store.trouble().as_deref(), Some("cut"));
+    assert_eq!(seen.store.trouble(), Some(SourceError::Broken("cut".into())));
+    assert!(!seen.store.is_missing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_is_not_served_is_missing_until_it_is() {
+    let missing = || Err(SourceError::Missing("404".into()));
+    let seen = play([Ok(SourceEvent::ListBegins), missing()]).await;
+    assert!(seen.store.is_missing() && !seen.store.is_synced());
+    seen.store.synced_or_missing().await;
+    let list = || {
+        [Ok(SourceEvent::ListBegins), Ok(SourceEvent::Listed(node("x", "a", 9))), Ok(SourceEvent::ListEnds)]
+    };
+    let seen = play(list().into_iter().chain([missing()])).await;
+    assert!(seen.store.is_missing() && seen.store.is_synced());
+    assert_eq!(seen.store.len(), 1, "an API server that has just started may not know its resources yet");
+    let seen = play([missing()].into_iter().chain(list())).await;
+    assert!(!seen.store.is_missing() && seen.store.is_synced());
+}
+
+#[test]
+fn what_is_installed_later_is_noticed_within_two_seconds() {
+    let mut backoff = Backoff::default();
+    let error = SourceError::Missing("404".into());
+    let delays: Vec<_> = (0..20).map(|_| backoff.failed(&error, Instant::now())).collect();
+    assert!(delays[0] <= Duration::from_millis(100), "{delays:?}");
+    assert!(delays[19] > Duration::from_millis(900) && delays[19] <= Duration::from_secs(2), "{delays:?}");
 }
 
 #[test]

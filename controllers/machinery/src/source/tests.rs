@@ -110,7 +110,9 @@ async fn a_server_that_refuses_streaming_is_listed_by_pages() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_are_told_apart() {
-    for (code, expected) in [(410, "expired"), (403, "forbidden"), (401, "forbidden"), (500, "broken")] {
+    for (code, expected) in
+        [(410, "expired"), (403, "forbidden"), (401, "forbidden"), (404, "missing"), (500, "broken")]
+    {
         let (client, _) = client(move |_| {
             let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                 "code": code, "reason": "x", "message": "told why"});
@@ -125,6 +127,7 @@ async fn errors_are_told_apart() {
         let kind = match &error {
             SourceError::Expired(_) => "expired",
             SourceError::Forbidden(_) => "forbidden",
+            SourceError::Missing(_) => "missing",
             SourceError::Broken(_) => "broken",
         };
         assert_eq!(kind, expected);
@@ -144,6 +147,34 @@ async fn an_expired_watch_is_listed_anew() {
     let mut source = JsonSource::new(&client, None);
     let events = take(&mut source, 6).await;
     assert_eq!(names(&events), ["begin", "+a@3", "end", "begin", "+a@3", "end"]);
+}
+
+/// A CustomResourceDefinition that is deleted takes its objects along, and ends the watch. One that is installed later has
+/// others.
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_vanishes_is_listed_anew_when_it_is_back() {
+    let end = json!({"kind": "Node", "apiVersion": "v1", "metadata": {"resourceVersion": "7",
+        "annotations": {"k8s.io/initial-events-end": "true"}}});
+    let lists = Mutex::new(0);
+    let (client, _) = client(move |target| {
+        let is_list = target.contains("sendInitialEvents");
+        *lists.lock() += u32::from(is_list);
+        match (is_list, *lists.lock()) {
+            (true, 1 | 3) => (200, lines(&[("ADDED", node("a", 3)), ("BOOKMARK", end.clone())])),
+            _ => (404, "404 page not found\n".to_owned()),
+        }
+    });
+    let mut source: JsonSource<Node> = JsonSource::new(&client, None);
+    let (mut events, mut errors) = (Vec::new(), Vec::new());
+    while events.len() < 6 {
+        match source.next().await {
+            Ok(event) => events.push(event),
+            Err(error) => errors.push(error),
+        }
+    }
+    assert_eq!(names(&events), ["begin", "+a@3", "end", "begin", "+a@3", "end"]);
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors.iter().all(|error| matches!(error, SourceError::Missing(_))), "{errors:?}");
 }
 
 /// Lists and watches of kube have no timeout of their own: one answer that never came would stop the informer for

@@ -6,9 +6,9 @@ use http::{Request, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::{WriteError, WriteFailure, Writer, classify, path};
+use super::{WriteError, WriteFailure, Writer, classify, object, path};
 use crate::client::chain;
 use fairlead_objects::Resource;
 
@@ -24,11 +24,12 @@ impl Writer {
         namespace: &str,
         name: &str,
     ) -> Result<T, WriteError> {
-        let what = || format!("read {} {namespace}/{name}", resource.kind);
+        let what = || format!("read {}", object(resource, namespace, name));
         self.get(path(resource, namespace, name), &what).await
     }
 
-    /// The objects of a namespace that have all of these labels, as [`Writer::read`] reads one. For a few small objects.
+    /// The objects of a namespace, or of all of them if none is named, that have all of these labels, as [`Writer::read`]
+    /// reads one. For a few small objects.
     pub async fn read_labelled<T: DeserializeOwned>(
         &self,
         resource: &Resource,
@@ -41,11 +42,24 @@ impl Writer {
             items: Vec<T>,
         }
 
-        let what = || format!("list {} in namespace {namespace}", resource.plural);
+        let what = || match namespace {
+            "" => format!("list {} in all namespaces", resource.plural),
+            namespace => format!("list {} in namespace {namespace}", resource.plural),
+        };
         let selector: Vec<_> = labels.iter().map(|(key, value)| format!("{key}%3D{value}")).collect();
         let path = format!("{}?labelSelector={}", path(resource, namespace, ""), selector.join("%2C"));
         let list: List<T> = self.get(path, &what).await?;
         Ok(list.items)
+    }
+
+    /// Does the API server serve this group of resources?
+    pub async fn serves_group(&self, group: &str) -> Result<bool, WriteError> {
+        let what = || format!("ask for the API group {group}");
+        match self.get::<IgnoredAny>(format!("/apis/{group}"), &what).await {
+            Ok(_) => Ok(true),
+            Err(WriteError { kind: WriteFailure::NotFound(_), .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn get<T: DeserializeOwned>(

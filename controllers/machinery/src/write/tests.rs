@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 
-use fairlead_objects::{Record, Slice};
+use fairlead_objects::{Node, Record, Service, Slice};
 use http::Response;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,54 @@ async fn verbs_go_to_the_paths_of_the_resource() {
     assert_eq!(seen[3], (Method::PATCH, format!("{base}/web-1"), json!({"c": 3})));
 }
 
+/// Kinds without a namespace are named without one.
+#[tokio::test(start_paused = true)]
+async fn objects_without_a_namespace() {
+    const NODES: Resource = Node::RESOURCE;
+    let (writer, seen) = writer(Some(failure(409, "Conflict", &json!({}))), valid());
+    let body = json!({"metadata": {"name": "n"}});
+    let mut errors = vec![
+        writer.create_named::<Value>(&NODES, "", "n", &body).await.unwrap_err(),
+        writer.merge::<Value>(&NODES, "", "n", &body).await.unwrap_err(),
+        writer.update::<Value>(&NODES, "", "n", &body).await.unwrap_err(),
+        writer.read::<Value>(&NODES, "", "n").await.unwrap_err(),
+        writer.patch_status::<Value>(&NODES, "", "n", Patch::Merge, &body).await.unwrap_err(),
+    ];
+    errors.extend(writer.delete(&NODES, "", "n", "u").await.err());
+    let verbs = ["create", "patch", "update", "read", "patch the status of", "delete"];
+    let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(told, verbs.map(|verb| format!("cannot {verb} Node n: told why")));
+    let paths: Vec<_> = seen.lock().iter().map(|(_, path, _)| path.clone()).collect();
+    let base = "/api/v1/nodes";
+    let named = format!("{base}/n");
+    assert_eq!(paths, [base, &named, &named, &named, &format!("{named}/status"), &named]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn patches_say_how_they_are_read() {
+    let types = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&types);
+    let service = service_fn(move |request: Request<Body>| {
+        let content_type = request.headers()[http::header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        log.lock().push(format!("{content_type} {}", request.uri()));
+        std::future::ready(Ok::<_, Infallible>(Response::new(Body::from(b"{}".to_vec()))))
+    });
+    let writer = Writer::new(Client::new(service, "default"), valid(), None);
+    let (services, body) = (&Service::RESOURCE, json!({}));
+    let _: Value = writer.merge(services, "shop", "web", &body).await.unwrap();
+    let _: Value = writer.patch_status(services, "shop", "web", Patch::Merge, &body).await.unwrap();
+    let _: Value = writer.patch_status(services, "shop", "web", Patch::Strategic, &body).await.unwrap();
+    let path = "/api/v1/namespaces/shop/services/web";
+    assert_eq!(
+        *types.lock(),
+        [
+            format!("application/merge-patch+json {path}"),
+            format!("application/merge-patch+json {path}/status"),
+            format!("application/strategic-merge-patch+json {path}/status"),
+        ]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_list_is_asked_for_by_labels() {
     let (writer, seen) = writer(Some((200, &[], json!({"items": [{"b": 2}]}))), valid());
@@ -92,6 +140,29 @@ async fn a_list_is_asked_for_by_labels() {
     assert_eq!(
         seen[0].1,
         "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?labelSelector=kubernetes.io/service-name%3Dweb%2Ca%3Db"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_namespaces_and_groups_can_be_asked_for() {
+    let (writer, seen) = writer(Some((200, &[], json!({"items": []}))), valid());
+    writer.read_labelled::<Value>(&Slice::RESOURCE, "", &[("a", "b")]).await.unwrap();
+    assert_eq!(writer.serves_group("metallb.io").await, Ok(true));
+    let paths: Vec<_> = seen.lock().iter().map(|(_, path, _)| path.clone()).collect();
+    assert_eq!(paths, ["/apis/discovery.k8s.io/v1/endpointslices?labelSelector=a%3Db", "/apis/metallb.io"]);
+    let (writer, _) = self::writer(Some(failure(404, "NotFound", &json!({}))), valid());
+    assert_eq!(writer.serves_group("metallb.io").await, Ok(false));
+    let (writer, _) = self::writer(Some(failure(403, "Forbidden", &json!({}))), valid());
+    let refusals = [
+        writer.serves_group("metallb.io").await.unwrap_err(),
+        writer.read_labelled::<Value>(&Slice::RESOURCE, "", &[]).await.unwrap_err(),
+    ];
+    assert_eq!(
+        refusals.map(|error| error.to_string()),
+        [
+            "cannot ask for the API group metallb.io: told why",
+            "cannot list endpointslices in all namespaces: told why"
+        ]
     );
 }
 

@@ -89,3 +89,20 @@ async fn gap_resync_looks_at_every_mirror_and_writes_nothing() {
     let rechecks = world.process.syncs() - syncs;
     assert!((2..=4).contains(&rechecks), "three periods: {rechecks} syncs");
 }
+
+/// A Service of type LoadBalancer is written whenever its address, or a condition about it, changes.
+#[tokio::test(start_paused = true)]
+async fn what_is_said_about_a_load_balancer_costs_nothing() {
+    let world = World::with(&["10.0.0.1"]).await;
+    let syncs = world.process.syncs();
+    world.api.edit(&SERVICES, NAMESPACE, "db", |it| it["spec"]["type"] = "LoadBalancer".into());
+    for number in 0..5 {
+        let ingress = json!([{ "ip": format!("198.51.100.{number}") }]);
+        world.api.edit(&SERVICES, NAMESPACE, "db", |it| {
+            it["status"]["loadBalancer"] = json!({ "ingress": ingress });
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(world.process.syncs(), syncs);
+    assert_eq!(world.published(), ["10.0.0.1"]);
+}
