@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairlead_loadbalancer::controller::Inputs;
+use fairlead_loadbalancer::records::{Address, Announcement, Pool, Reservation};
 use fairlead_machinery::admin::{Check, Checks};
 use fairlead_machinery::informer::{Informer, Store};
 use fairlead_machinery::membership::Membership;
 use fairlead_machinery::metrics::Informers as InformerMetrics;
 use fairlead_machinery::shutdown::Tasks;
-use fairlead_machinery::source::JsonSource;
-use fairlead_objects::{Endpoints, Node, Pod, Record, Service, Slice};
+use fairlead_machinery::source::{JsonSource, SourceError};
+use fairlead_objects::{Endpoints, Namespace, Node, Pod, Record, Service, ServiceCidr, Slice};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use kube::Client;
@@ -30,6 +32,12 @@ pub(crate) struct Informers {
     pub(crate) services: Wanted<Service>,
     pub(crate) slices: Wanted<Slice>,
     pub(crate) endpoints: Wanted<Endpoints>,
+    pub(crate) namespaces: Wanted<Namespace>,
+    pub(crate) service_cidrs: Wanted<ServiceCidr>,
+    pub(crate) pools: Wanted<Pool>,
+    pub(crate) addresses: Wanted<Address>,
+    pub(crate) announcements: Wanted<Announcement>,
+    pub(crate) reservations: Wanted<Reservation>,
     /// Does any controller read Nodes?
     with_nodes: bool,
     membership: Option<Arc<Membership>>,
@@ -39,15 +47,23 @@ pub(crate) struct Informers {
 pub(crate) struct Wanted<R> {
     metrics: InformerMetrics,
     informer: Option<Informer<R>>,
+    /// Do the controllers begin only when it is synced?
+    awaited: bool,
 }
 
 impl<R: Record> Wanted<R> {
     fn new(metrics: &InformerMetrics) -> Self {
-        Self { metrics: metrics.clone(), informer: None }
+        Self { metrics: metrics.clone(), informer: None, awaited: false }
     }
 
-    /// The informer, which will run.
+    /// The informer, which will run. The controllers begin when it is synced.
     pub(crate) fn get(&mut self) -> &mut Informer<R> {
+        self.awaited = true;
+        self.unawaited()
+    }
+
+    /// The informer, which will run, for a controller that waits for it by itself.
+    pub(crate) fn unawaited(&mut self) -> &mut Informer<R> {
         self.informer.get_or_insert_with(|| Informer::new(&self.metrics))
     }
 }
@@ -62,6 +78,12 @@ impl Informers {
             services: Wanted::new(&metrics),
             slices: Wanted::new(&metrics),
             endpoints: Wanted::new(&metrics),
+            namespaces: Wanted::new(&metrics),
+            service_cidrs: Wanted::new(&metrics),
+            pools: Wanted::new(&metrics),
+            addresses: Wanted::new(&metrics),
+            announcements: Wanted::new(&metrics),
+            reservations: Wanted::new(&metrics),
             with_nodes: controllers.iter().any(|controller| controller == Controller::EndpointSlice),
             membership: None,
         }
@@ -74,7 +96,21 @@ impl Informers {
         Arc::clone(self.membership.get_or_insert_with(make))
     }
 
-    /// Starts those that are followed. What is returned resolves when every cache holds a complete list.
+    /// What the loadbalancer-controller reads.
+    pub(crate) fn of_load_balancers(&mut self) -> Inputs<'_> {
+        Inputs {
+            services: self.services.unawaited(),
+            namespaces: self.namespaces.unawaited(),
+            nodes: self.nodes.unawaited(),
+            service_cidrs: self.service_cidrs.unawaited(),
+            pools: self.pools.unawaited(),
+            addresses: self.addresses.unawaited(),
+            announcements: self.announcements.unawaited(),
+            reservations: self.reservations.unawaited(),
+        }
+    }
+
+    /// Starts those that are followed. What is returned resolves when every cache that is awaited holds a complete list.
     pub(crate) fn start(
         self,
         client: &Client,
@@ -88,6 +124,12 @@ impl Informers {
         start.informer(self.nodes, None);
         start.informer(self.slices, None);
         start.informer(self.endpoints, None);
+        start.informer(self.namespaces, None);
+        start.informer(self.service_cidrs, None);
+        start.informer(self.pools, None);
+        start.informer(self.addresses, None);
+        start.informer(self.announcements, None);
+        start.informer(self.reservations, None);
         join_all(start.synced).map(drop)
     }
 }
@@ -98,7 +140,7 @@ struct Start<'a> {
     tasks: &'a mut Tasks,
     checks: &'a Checks,
     stop: &'a CancellationToken,
-    /// Each resolves when one of those that were started is synced.
+    /// Each resolves when one of those that are awaited is synced.
     synced: Vec<BoxFuture<'static, ()>>,
 }
 
@@ -109,26 +151,31 @@ impl Start<'_> {
         let resource = R::RESOURCE.plural;
         let check = self.checks.add(format!("informer/{resource}"), "waiting for the first complete list");
         let source = JsonSource::new(self.client, field_selector);
-        let (watched, stop) = (Arc::clone(&store), self.stop.clone());
+        let (watched, stop, awaited) = (Arc::clone(&store), self.stop.clone(), wanted.awaited);
         self.tasks.spawn(format!("informer/{resource}"), async move {
             tokio::join!(
                 informer.run(source, stop.clone()),
-                stop.run_until_cancelled(show_progress(&watched, &check))
+                stop.run_until_cancelled(show_progress(&watched, &check, awaited))
             );
         });
-        self.synced.push(async move { store.synced().await }.boxed());
+        if awaited {
+            self.synced.push(async move { store.synced().await }.boxed());
+        }
     }
 }
 
-/// Says in the readiness check what the informer waits for, until it is synced.
-async fn show_progress<R: Record>(store: &Store<R>, check: &Check) {
+/// Says in the readiness check what the informer waits for, until it is synced. A kind that is not installed keeps nobody
+/// from being ready, unless it is awaited.
+async fn show_progress<R: Record>(store: &Store<R>, check: &Check, awaited: bool) {
     let mut look = tokio::time::interval(Duration::from_millis(500));
     loop {
         tokio::select! {
             () = store.synced() => return check.ok(),
             _ = look.tick() => {
-                if let Some(trouble) = store.trouble() {
-                    check.fail(trouble);
+                match store.trouble() {
+                    Some(SourceError::Missing(_)) if !awaited => check.ok_with("not served by the API server"),
+                    Some(trouble) => check.fail(trouble.to_string()),
+                    None => {}
                 }
             }
         }

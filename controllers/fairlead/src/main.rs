@@ -5,6 +5,7 @@ mod controllers;
 mod identity;
 mod informers;
 mod leadership;
+mod loadbalancer;
 mod logging;
 mod manager;
 mod rivals;

@@ -179,6 +179,13 @@ fn describe(config: &ManagerConfig, identity: &Identity) {
                 batch_period = ?config.mirroring.batch_period,
                 "enabled"
             ),
+            Controller::LoadBalancer => info!(
+                controller = controller.name(),
+                workers = config.load_balancer.workers,
+                class = config.load_balancer.class,
+                drain_overlap = ?config.load_balancer.drain_overlap,
+                "enabled"
+            ),
         }
     }
     if config.controllers.is_empty() {

@@ -9,10 +9,15 @@ use fairlead_machinery::write::Writer;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::Controller;
+use crate::args::{Controller, ManagerConfig};
 
 /// The component in Events about rivals.
 pub(crate) const COMPONENT: &str = "fairlead-manager";
+
+/// Does anybody ask for rivals? With nobody who does, nobody would hold what records their events, and its task would end.
+pub(crate) fn is_asked(config: &ManagerConfig) -> bool {
+    config.rival_check && config.controllers.iter().any(|it| it != Controller::LoadBalancer)
+}
 
 /// What those who ask have in common.
 pub(crate) struct Asking {
@@ -49,6 +54,8 @@ pub(crate) fn narrow(
         Controller::Endpoints => Canary::ENDPOINTS,
         Controller::EndpointSlice => Canary::ENDPOINTSLICE,
         Controller::Mirroring => Canary::MIRRORING,
+        // kube-controller-manager has none; other implementations are told by their marks.
+        Controller::LoadBalancer => return writer.clone(),
     };
     let name = format!("rival/{}", canary.controller);
     let check = checks.add(name.clone(), "starting");

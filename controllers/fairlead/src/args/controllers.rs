@@ -11,32 +11,37 @@ pub(crate) enum Controller {
     EndpointSlice,
     /// Endpoints of Services without selector to EndpointSlices.
     Mirroring,
+    /// Services of type LoadBalancer to addresses of pools.
+    LoadBalancer,
 }
 
 impl Controller {
     /// All there are; every one is on by default.
-    pub(crate) const ALL: [Self; 3] = [Self::Endpoints, Self::EndpointSlice, Self::Mirroring];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Endpoints, Self::EndpointSlice, Self::Mirroring, Self::LoadBalancer];
 
-    /// The name in kube-controller-manager.
+    /// The name, in kube-controller-manager as well if that has such a controller.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Endpoints => "endpoints-controller",
             Self::EndpointSlice => "endpointslice-controller",
             Self::Mirroring => "endpointslice-mirroring-controller",
+            Self::LoadBalancer => "loadbalancer-controller",
         }
     }
 
-    /// The older name, which kube-controller-manager takes as well.
-    pub(crate) fn alias(self) -> &'static str {
+    /// The older name, if there is one, which kube-controller-manager takes as well.
+    pub(crate) fn alias(self) -> Option<&'static str> {
         match self {
-            Self::Endpoints => "endpoint",
-            Self::EndpointSlice => "endpointslice",
-            Self::Mirroring => "endpointslicemirroring",
+            Self::Endpoints => Some("endpoint"),
+            Self::EndpointSlice => Some("endpointslice"),
+            Self::Mirroring => Some("endpointslicemirroring"),
+            Self::LoadBalancer => None,
         }
     }
 
     fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|controller| [controller.name(), controller.alias()].contains(&name))
+        Self::ALL.into_iter().find(|controller| controller.name() == name || controller.alias() == Some(name))
     }
 }
 
@@ -96,8 +101,10 @@ pub(super) struct UnknownControllers(Vec<String>);
 impl fmt::Display for UnknownControllers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unknown: Vec<_> = self.0.iter().map(|name| format!("{name:?}")).collect();
-        let known =
-            Controller::ALL.map(|controller| format!("{} ({})", controller.name(), controller.alias()));
+        let known = Controller::ALL.map(|controller| match controller.alias() {
+            Some(alias) => format!("{} ({alias})", controller.name()),
+            None => controller.name().to_owned(),
+        });
         let (is, a) =
             if unknown.len() == 1 { ("is", "a known controller") } else { ("are", "known controllers") };
         write!(f, "{} {is} not {a}; known are {}", unknown.join(", "), known.join(", "))
@@ -108,7 +115,8 @@ impl fmt::Display for UnknownControllers {
 mod tests {
     use super::*;
 
-    const ALL: &str = "endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller";
+    const ALL: &str = "endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller,\
+                       loadbalancer-controller";
 
     #[test]
     fn lists() {
@@ -120,11 +128,21 @@ mod tests {
             ("endpointslice,endpoints-controller", "endpoints-controller,endpointslice-controller"),
             ("", ""),
             ("-endpointslice-controller", ""),
-            ("*,-endpointslice", "endpoints-controller,endpointslice-mirroring-controller"),
-            ("*,-endpoints-controller,-endpointslicemirroring", "endpointslice-controller"),
+            (
+                "*,-endpointslice",
+                "endpoints-controller,endpointslice-mirroring-controller,loadbalancer-controller",
+            ),
+            (
+                "*,-endpoints-controller,-endpointslicemirroring",
+                "endpointslice-controller,loadbalancer-controller",
+            ),
+            ("loadbalancer-controller", "loadbalancer-controller"),
             ("endpointslicemirroring", "endpointslice-mirroring-controller"),
             ("endpointslice-mirroring-controller", "endpointslice-mirroring-controller"),
-            ("-endpointslice,*", "endpoints-controller,endpointslice-mirroring-controller"),
+            (
+                "-endpointslice,*,-loadbalancer-controller",
+                "endpoints-controller,endpointslice-mirroring-controller",
+            ),
             // The first item about a controller decides.
             ("endpointslice,-endpointslice-controller", "endpointslice-controller"),
             ("-endpointslice-controller,endpointslice", ""),
@@ -139,7 +157,7 @@ mod tests {
     #[test]
     fn unknown_names_are_refused_with_the_known_ones() {
         let known = "known are endpoints-controller (endpoint), endpointslice-controller (endpointslice), \
-                     endpointslice-mirroring-controller (endpointslicemirroring)";
+                     endpointslice-mirroring-controller (endpointslicemirroring), loadbalancer-controller";
         for (list, expected) in [
             ("*,nope", r#""nope" is not a known controller"#),
             ("-nope", r#""nope" is not a known controller"#),
@@ -147,6 +165,7 @@ mod tests {
             ("-*", r#""*" is not a known controller"#),
             // kube-controller-manager takes the alias without its "s".
             ("endpoints", r#""endpoints" is not a known controller"#),
+            ("loadbalancer", r#""loadbalancer" is not a known controller"#),
         ] {
             let refusal = Controllers::parse(list.split(',')).unwrap_err().to_string();
             assert_eq!(refusal, format!("{expected}; {known}"));

@@ -12,6 +12,7 @@ use super::controllers::Controllers;
 use super::endpoints::{EndpointsConfig, EndpointsFlags};
 use super::endpointslice::{EndpointSliceConfig, EndpointSliceFlags};
 use super::leader_election::{LeaderElection, LeaderElectionFlags};
+use super::loadbalancer::{LoadBalancerConfig, LoadBalancerFlags};
 use super::mirroring::{MirroringConfig, MirroringFlags};
 use super::values::{
     NO_TIME, Problems, boolean, duration, float32, int32, namespace, server, socket_address,
@@ -30,7 +31,8 @@ pub(super) struct ManagerFlags {
     /// A list of controllers to enable. '*' enables all on-by-default controllers, 'foo' enables the controller
     /// named 'foo', '-foo' disables the controller named 'foo'. All controllers: endpoints-controller (alias
     /// endpoint), endpointslice-controller (alias endpointslice), endpointslice-mirroring-controller (alias
-    /// endpointslicemirroring).
+    /// endpointslicemirroring), loadbalancer-controller. Differs from kube-controller-manager: the last one gives
+    /// addresses of pools to Services of type LoadBalancer.
     #[arg(long, value_name = "strings", default_value = "*", help_heading = GENERIC)]
     controllers: Vec<String>,
 
@@ -60,6 +62,9 @@ pub(super) struct ManagerFlags {
 
     #[command(flatten)]
     mirroring: MirroringFlags,
+
+    #[command(flatten)]
+    load_balancer: LoadBalancerFlags,
 
     /// IP address and port that serve /livez, /healthz and /readyz, and /metrics while the address is loopback. Port
     /// 0 picks a free one and logs it.
@@ -147,6 +152,8 @@ pub(crate) struct ManagerConfig {
     pub(crate) endpointslice: EndpointSliceConfig,
     /// The flags of the mirroring controller.
     pub(crate) mirroring: MirroringConfig,
+    /// The flags of the loadbalancer-controller.
+    pub(crate) load_balancer: LoadBalancerConfig,
     /// `--prune-leftovers`
     pub(crate) prune_leftovers: bool,
     /// `--recheck-period`, at least a second.
@@ -185,6 +192,7 @@ impl ManagerFlags {
         let endpoints = self.endpoints.check(&mut problems);
         let endpointslice = self.endpointslice.check(&mut problems);
         let mirroring = self.mirroring.check(&mut problems);
+        let load_balancer = self.load_balancer.check(&mut problems);
         let prune_leftovers = problems.take("prune-leftovers", boolean(&self.prune_leftovers));
         let admin_bind_address =
             problems.take("admin-bind-address", socket_address(&self.admin_bind_address));
@@ -215,6 +223,7 @@ impl ManagerFlags {
             Some(endpoints),
             Some(endpointslice),
             Some(mirroring),
+            Some(load_balancer),
             Some(prune_leftovers),
             Some(admin_bind_address),
             Some(namespace),
@@ -231,6 +240,7 @@ impl ManagerFlags {
             endpoints,
             endpointslice,
             mirroring,
+            load_balancer,
             prune_leftovers,
             admin_bind_address,
             namespace,
@@ -253,6 +263,7 @@ impl ManagerFlags {
             endpoints,
             endpointslice,
             mirroring,
+            load_balancer,
             prune_leftovers,
             recheck_period,
             rival_check,

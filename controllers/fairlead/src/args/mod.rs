@@ -9,6 +9,7 @@ mod endpoints;
 mod endpointslice;
 mod go_duration;
 mod leader_election;
+mod loadbalancer;
 mod manager;
 mod mirroring;
 mod values;

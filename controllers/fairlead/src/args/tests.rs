@@ -7,6 +7,7 @@ use fairlead_machinery::lease::Timing;
 use super::*;
 use crate::args::endpoints::EndpointsConfig;
 use crate::args::endpointslice::EndpointSliceConfig;
+use crate::args::loadbalancer::LoadBalancerConfig;
 use crate::args::manager::ApiLimit;
 use crate::args::mirroring::MirroringConfig;
 
@@ -42,7 +43,8 @@ fn clap_finds_no_fault_with_the_flags() {
     command().debug_assert();
 }
 
-const ALL: &str = "endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller";
+const ALL: &str = "endpoints-controller,endpointslice-controller,endpointslice-mirroring-controller,\
+                   loadbalancer-controller";
 
 #[test]
 fn defaults_are_those_of_kube_controller_manager_but_for_the_marked_ones() {
@@ -64,6 +66,9 @@ fn defaults_are_those_of_kube_controller_manager_but_for_the_marked_ones() {
         batch_period: Duration::ZERO,
     };
     assert_eq!(config.mirroring, mirroring);
+    let load_balancer =
+        LoadBalancerConfig { workers: 10, class: None, drain_overlap: Duration::from_mins(1) };
+    assert_eq!(config.load_balancer, load_balancer);
     assert!(!config.prune_leftovers);
     assert_eq!(config.recheck_period, Duration::from_mins(10));
     assert!(config.rival_check);
@@ -93,7 +98,7 @@ const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
     ("controllers", "*", |c| c.controllers.to_string(), ALL),
     (
         "controllers",
-        "*,-endpointslice,-endpointslicemirroring",
+        "*,-endpointslice,-endpointslicemirroring,-loadbalancer-controller",
         |c| c.controllers.to_string(),
         "endpoints-controller",
     ),
@@ -141,6 +146,17 @@ const ACCEPTED: &[(&str, &str, Shown, &str)] = &[
         |c| format!("{:?}", c.endpointslice.batch_period),
         "3723.5s",
     ),
+    ("concurrent-load-balancer-syncs", "1", |c| c.load_balancer.workers.to_string(), "1"),
+    ("concurrent-load-balancer-syncs", "50", |c| c.load_balancer.workers.to_string(), "50"),
+    (
+        "load-balancer-class",
+        "example.com/vip",
+        |c| format!("{:?}", c.load_balancer.class),
+        "Some(\"example.com/vip\")",
+    ),
+    ("load-balancer-class", "", |c| format!("{:?}", c.load_balancer.class), "None"),
+    ("pool-drain-overlap", "0", |c| format!("{:?}", c.load_balancer.drain_overlap), "0ns"),
+    ("pool-drain-overlap", "1h30m", |c| format!("{:?}", c.load_balancer.drain_overlap), "5400s"),
     ("min-resync-period", "1ns", |c| c.notices.len().to_string(), "1"),
     ("min-resync-period", "12h0m0s", |c| c.notices.len().to_string(), "0"),
     ("recheck-period", "1s", |c| format!("{:?}", c.recheck_period), "1s"),
@@ -219,6 +235,15 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "5",
         "must be a duration such as 500ms, 10s or 1h30m, but got \"5\": a number has no unit",
     ),
+    ("concurrent-load-balancer-syncs", "0", "must not be less than 1, but got 0 (allowed: 1 to 50)"),
+    ("concurrent-load-balancer-syncs", "51", "must not be more than 50, but got 51 (allowed: 1 to 50)"),
+    (
+        "load-balancer-class",
+        "a b",
+        "must be a class such as internal-vip or example.com/internal-vip (at most 63 letters, digits, dashes, dots and \
+         underscores, with a letter or digit at either end), but got \"a b\"",
+    ),
+    ("pool-drain-overlap", "-1s", "must not be less than 0s, but got -1s"),
     ("min-resync-period", "-1ns", "must not be less than 0s, but got -1ns"),
     ("recheck-period", "999999999ns", "must not be less than 1s, but got 999999999ns"),
     ("leader-elect-lease-duration", "-1s", "must not be less than 0s, but got -1s"),
@@ -257,7 +282,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "controllers",
         "*,endpoints",
         "\"endpoints\" is not a known controller; known are endpoints-controller (endpoint), endpointslice-controller \
-         (endpointslice), endpointslice-mirroring-controller (endpointslicemirroring)",
+         (endpointslice), endpointslice-mirroring-controller (endpointslicemirroring), loadbalancer-controller",
     ),
     ("master", "192.0.2.1", "must be a URL such as https://192.0.2.1:6443, but got \"192.0.2.1\""),
     (
@@ -349,7 +374,7 @@ fn the_last_of_several_values_counts_and_lists_add_up() {
         "--controllers=*",
         "--controllers",
         "-endpointslice",
-        "--controllers=-endpoint,-endpointslicemirroring",
+        "--controllers=-endpoint,-endpointslicemirroring,-loadbalancer-controller",
     ];
     assert!(manager(&lists).unwrap().controllers.is_empty());
 }
@@ -457,6 +482,9 @@ fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
         ("mirroring-concurrent-service-endpoint-syncs", Some("(default 5)")),
         ("mirroring-endpointslice-updates-batch-period", None),
         ("mirroring-max-endpoints-per-subset", Some("(default 1000)")),
+        ("concurrent-load-balancer-syncs", Some("(default 10)")),
+        ("load-balancer-class", None),
+        ("pool-drain-overlap", Some("(default 1m0s)")),
         ("admin-bind-address", Some("(default [::]:10270)")),
         ("namespace", None),
         ("prune-leftovers", None),
@@ -478,7 +506,7 @@ fn help_has_one_entry_per_flag_with_defaults_as_pflag_writes_them() {
         assert!(entry(flag).contains("Differs from kube-controller-manager"), "{flag}");
     }
     let flags = help.lines().filter(|line| is_flag(line)).count();
-    assert_eq!(flags, 28, "{help}");
+    assert_eq!(flags, 31, "{help}");
     assert!(asked(&["--help"]).contains("manager"));
 }
 

@@ -140,16 +140,37 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
     })
 }
 
-/// The name of an object (RFC 1123 subdomain).
-pub(super) fn object_name(text: &str) -> Result<String, String> {
+/// Is it a name with dots in it (RFC 1123 subdomain)?
+fn is_subdomain(text: &str) -> bool {
     let is_label = |label: &str| {
         let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         label.bytes().all(|byte| letter(byte) || byte == b'-')
             && label.bytes().next().is_some_and(letter)
             && label.bytes().last().is_some_and(letter)
     };
-    let valid = text.len() <= 253 && text.split('.').all(is_label);
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+/// The class of a load balancer (a label-style identifier, as the API server has it).
+pub(super) fn class(text: &str) -> Result<String, String> {
+    let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    let letter = |byte: u8| byte.is_ascii_alphanumeric();
+    let valid = prefix.is_none_or(is_subdomain)
+        && name.len() <= 63
+        && name.bytes().all(|byte| letter(byte) || b"-_.".contains(&byte))
+        && name.bytes().next().is_some_and(letter)
+        && name.bytes().last().is_some_and(letter);
     valid.then(|| text.to_owned()).ok_or_else(|| {
+        format!(
+            "must be a class such as internal-vip or example.com/internal-vip (at most 63 letters, digits, dashes, dots \
+             and underscores, with a letter or digit at either end), but got {text:?}"
+        )
+    })
+}
+
+/// The name of an object (RFC 1123 subdomain).
+pub(super) fn object_name(text: &str) -> Result<String, String> {
+    is_subdomain(text).then(|| text.to_owned()).ok_or_else(|| {
         format!(
             "must be the name of an object (at most 253 lower-case letters, digits, dashes and dots, with a letter or \
              digit at either end and beside each dot), but got {text:?}"
@@ -280,6 +301,16 @@ mod tests {
         }
         for text in ["", "-a", "a-", "A", "a..b", ".a", "a.", "a-.b", "a_b", "ü", &"x".repeat(254)] {
             assert!(object_name(text).unwrap_err().ends_with(&format!("but got {text:?}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn classes() {
+        for text in ["fairlead.dev/layer2", "internal-vip", "A_b.c", "0", &"x".repeat(63)] {
+            assert_eq!(class(text), Ok(text.to_owned()));
+        }
+        for text in ["", "-a", "a-", "a b", "a/b/c", "/a", "a/", "A/b", "a_b/c", "ü", &"x".repeat(64)] {
+            assert!(class(text).unwrap_err().ends_with(&format!("but got {text:?}")), "{text}");
         }
     }
 
