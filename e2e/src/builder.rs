@@ -244,6 +244,7 @@ impl LabBuilder {
             papers: std::sync::atomic::AtomicU32::new(1),
             managers: std::sync::atomic::AtomicU8::new(0),
             rbac: tokio::sync::OnceCell::new(),
+            crds: tokio::sync::OnceCell::new(),
         };
         Ok(Lab::new(Arc::new(shared), began.elapsed()))
     }

@@ -68,9 +68,25 @@ pub(crate) struct Shared {
     pub(crate) managers: AtomicU8,
     /// Whether config/rbac has been applied.
     pub(crate) rbac: tokio::sync::OnceCell<()>,
+    /// Whether config/crd has been applied.
+    pub(crate) crds: tokio::sync::OnceCell<()>,
 }
 
 impl Shared {
+    /// See [`Lab::wait_until`].
+    pub(crate) async fn wait_until<T>(
+        &self,
+        what: impl Display,
+        timeout: Duration,
+        mut condition: impl AsyncFnMut() -> Result<T, NotYet>,
+    ) -> Result<T> {
+        wait_or_stop(what, timeout, async || {
+            self.site.check().map_err(Stop::Never)?;
+            condition().await.map_err(Stop::NotYet)
+        })
+        .await
+    }
+
     /// The node whose turn it is.
     pub(crate) fn next_node(&self) -> Option<&Node> {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
@@ -98,6 +114,10 @@ impl Lab {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    pub(crate) fn shared_arc(&self) -> Arc<Shared> {
+        self.shared.clone()
     }
 
     /// How long it took from the call of `start` until everything was ready.
@@ -363,6 +383,14 @@ impl Lab {
         crate::manager::apply_rbac(&self.shared).await
     }
 
+    /// Applies `config/crd`, once. [`ManagerBuilder::start`] does it by itself for a controller that needs it.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with what kubectl complained about.
+    pub async fn apply_crds(&self) -> Result<()> {
+        crate::manager::apply_crds(&self.shared).await
+    }
+
     /// The metrics of the first API server.
     ///
     /// # Errors
@@ -411,13 +439,9 @@ impl Lab {
         &self,
         what: impl Display,
         timeout: Duration,
-        mut condition: impl AsyncFnMut() -> Result<T, NotYet>,
+        condition: impl AsyncFnMut() -> Result<T, NotYet>,
     ) -> Result<T> {
-        wait_or_stop(what, timeout, async || {
-            self.check().map_err(Stop::Never)?;
-            condition().await.map_err(Stop::NotYet)
-        })
-        .await
+        self.shared.wait_until(what, timeout, condition).await
     }
 
     /// Fails if a process of the lab ended although nobody asked it to.

@@ -36,10 +36,13 @@ mod host;
 mod http;
 mod kubeconfig;
 mod lab;
+mod load_balancer;
 mod manager;
+mod metallb;
 mod metrics;
 mod network;
 mod node;
+mod object;
 mod pki;
 mod pod;
 mod pod_builder;
@@ -60,9 +63,15 @@ pub use host::Host;
 pub use http::{Answer, Response};
 pub use kubeconfig::Identity;
 pub use lab::Lab;
+pub use load_balancer::{
+    AssignedAddress, LOAD_BALANCER_READY, LoadBalancer, LoadBalancerBuilder, ingress_addresses,
+    ready_condition,
+};
 pub use manager::{Manager, ManagerBuilder};
+pub use metallb::Metallb;
 pub use metrics::{Metrics, Sample, Writes};
 pub use node::Node;
+pub use object::{Kind, Object};
 pub use pod::{Families, Pod};
 pub use pod_builder::PodBuilder;
 pub use process::Process;

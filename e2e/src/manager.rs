@@ -20,6 +20,7 @@ use crate::kubeconfig::Identity;
 use crate::lab::Shared;
 use crate::metrics::Metrics;
 use crate::network;
+use crate::object::Kind;
 use crate::process::Process;
 
 /// Port of the admin server; each manager has a host of its own.
@@ -99,7 +100,7 @@ impl ManagerBuilder {
         self
     }
 
-    /// Applies `config/rbac`, starts the manager on a host of its own and waits until `/readyz` says ok.
+    /// Applies `config/rbac`, and `config/crd` where a controller needs it, starts the manager on a host of its own and waits until `/readyz` says ok.
     ///
     /// # Errors
     /// [`Error::Component`] with the end of its log when it ends or is late.
@@ -117,6 +118,9 @@ impl ManagerBuilder {
         let shared = self.shared;
         let binary = binaries::fairlead()?;
         apply_rbac(&shared).await?;
+        if needs_crds(&self.controllers) {
+            apply_crds(&shared).await?;
+        }
         let (kubeconfigs, admin) = (&shared.kubeconfigs, Some(&shared.api));
         let kubeconfig = match &self.endpoint {
             Some(endpoint) => kubeconfigs.write_to(endpoint, &self.identity, &shared.pki, admin).await?,
@@ -264,23 +268,50 @@ impl fmt::Debug for Manager {
     }
 }
 
+/// Whether a controller of this list, in the syntax of `--controllers`, works on our own kinds.
+fn needs_crds(controllers: &str) -> bool {
+    let names: Vec<_> = controllers.split(',').map(str::trim).collect();
+    let on = |name: &str| {
+        names.contains(&"*") && !names.contains(&format!("-{name}").as_str()) || names.contains(&name)
+    };
+    on("loadbalancer-controller")
+}
+
 fn admin() -> SocketAddr {
     SocketAddr::new(Ipv4Addr::LOCALHOST.into(), ADMIN_PORT)
 }
 
 /// Applies `config/rbac` of this repository, unless that has been done in this lab.
 pub(crate) async fn apply_rbac(shared: &Arc<Shared>) -> Result<()> {
-    let apply = async || {
-        let binary = binaries::kubernetes("kubectl")?;
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/rbac");
-        let args = [
-            format!("--kubeconfig={}", shared.admin.display()),
-            format!("--cache-dir={}", shared.site.folder().join("kubectl-cache").display()),
-            "apply".to_owned(),
-            "-k".to_owned(),
-            folder.display().to_string(),
-        ];
-        blocking(move || command::run(binary, &args, "").map(drop)).await
+    shared.rbac.get_or_try_init(|| apply(shared, "rbac")).await.map(drop)
+}
+
+/// Applies `config/crd` of this repository, unless that has been done in this lab, and waits until the API server serves
+/// the kinds.
+pub(crate) async fn apply_crds(shared: &Arc<Shared>) -> Result<()> {
+    let apply_and_wait = async || {
+        apply(shared, "crd").await?;
+        let kinds = [Kind::Pool, Kind::Address, Kind::Announcement, Kind::Reservation];
+        let names = kinds.map(|kind| format!("crd/{}.fairlead.dev", kind.plural()));
+        let mut args = vec!["wait", "--for=condition=Established", "--timeout=30s"];
+        args.extend(names.iter().map(String::as_str));
+        kubectl(shared, &args).await
     };
-    shared.rbac.get_or_try_init(apply).await.map(drop)
+    shared.crds.get_or_try_init(apply_and_wait).await.map(drop)
+}
+
+/// `kubectl apply -k` of a folder in `config`.
+async fn apply(shared: &Arc<Shared>, folder: &str) -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config").join(folder);
+    kubectl(shared, &["apply", "-k", &folder.display().to_string()]).await
+}
+
+async fn kubectl(shared: &Arc<Shared>, args: &[&str]) -> Result<()> {
+    let binary = binaries::kubernetes("kubectl")?;
+    let mut all = vec![
+        format!("--kubeconfig={}", shared.admin.display()),
+        format!("--cache-dir={}", shared.site.folder().join("kubectl-cache").display()),
+    ];
+    all.extend(args.iter().map(|&arg| arg.to_owned()));
+    blocking(move || command::run(binary, &all, "").map(drop)).await
 }

@@ -1,6 +1,7 @@
 //! One of the two: a lab with controllers at work, on which operations are done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
@@ -139,7 +140,11 @@ impl Side {
         let Controllers::Fairlead(manager) = &self.controllers else { return Ok(String::new()) };
         let log = manager.log()?;
         let is_about = |line: &&str| line.contains("WARN") && line.contains(&format!("{namespace}/"));
-        Ok(log.lines().filter(is_about).map(|line| format!("  log      {line}\n")).collect())
+        let mut warnings = String::new();
+        for line in log.lines().filter(is_about) {
+            let _ = writeln!(warnings, "  log      {line}");
+        }
+        Ok(warnings)
     }
 
     /// The Services for which there are rules.

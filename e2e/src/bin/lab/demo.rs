@@ -200,16 +200,22 @@ async fn client_follows(lab: &Lab, pod: &str, ready: bool, address: IpAddr, sent
     )))
 }
 
-async fn kubectl(lab: &Lab, args: &[&str]) -> Result<()> {
-    println!("$ kubectl {}\n{}", args.join(" "), lab.kubectl(args).await?);
+pub(crate) async fn kubectl(lab: &Lab, args: &[&str]) -> Result<()> {
+    let typed: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
+    println!("$ kubectl {}\n{}", typed.join(" "), lab.kubectl(args).await?);
     Ok(())
 }
 
-fn heading(text: &str) {
+/// An argument as one types it into a shell.
+fn quoted(arg: &str) -> String {
+    if arg.contains([' ', '"', '{', '[', '*', '?', '(']) { format!("'{arg}'") } else { arg.to_owned() }
+}
+
+pub(crate) fn heading(text: &str) {
     println!("\n== {text}\n");
 }
 
-fn milliseconds(since: Instant) -> String {
+pub(crate) fn milliseconds(since: Instant) -> String {
     format!("{:.0} ms", since.elapsed().as_secs_f64() * 1000.0)
 }
 

@@ -1,7 +1,9 @@
-//! `lab demo` shows the Service path from a Pod's readiness to a client; `lab up` is just a lab to play with.
+//! `lab demo` shows the Service path from a Pod's readiness to a client, and how Services get addresses; `lab up` is just a
+//! lab to play with.
 //!
 //! Both run inside `hack/in-namespace`: `make demo`, `make lab`.
 
+mod addresses;
 mod demo;
 
 use std::process::ExitCode;
@@ -83,6 +85,11 @@ async fn run(arguments: &LabArguments, show: bool, exit: bool) -> Result<()> {
     let lab = start(arguments).await?;
     if show {
         demo::show(&lab).await?;
+        // Kubernetes' own controllers give no addresses.
+        if arguments.controller == Controller::Fairlead {
+            addresses::show(&lab).await?;
+        }
+        lab.check()?;
     }
     if exit {
         return Ok(());
@@ -135,7 +142,7 @@ fn invitation() -> String {
         "
 The lab runs until you press Ctrl-C; then nothing of it is left. From another terminal:
 
-  hack/in-lab {pid} kubectl get pods,services,endpoints,endpointslices
+  hack/in-lab {pid} kubectl get pods,services,endpointslices,loadbalancerpools,lba
   hack/in-lab {pid} --from client curl http://ADDRESS       as the client; also --from node-1, control-plane, ...
   hack/in-lab {pid}                                         a shell with kubectl; logs are in /run/fairlead/labs/0/logs
 "
