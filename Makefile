@@ -9,7 +9,7 @@ OLDEST_KUBERNETES := 1.33
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools:
@@ -69,16 +69,25 @@ drill-leader: tools ## End the leader of two managers, ROUNDS=20 times in each w
 drill-rivals: tools ## Run beside kube-controller-manager for MINUTES=10 under churn, and take over from it
 	MINUTES=$(MINUTES) cargo test --workspace --test standing_aside drill -- --ignored --nocapture
 
+.PHONY: drill-loadbalancer
+drill-loadbalancer: tools ## Kill the manager ROUNDS=200 times between allocation and status, storms for minutes, and MetalLB beside it
+	FAIRLEAD_METALLB=$$(hack/metallb-binary) FAIRLEAD_DRILLS=long $(if $(filter command line,$(origin ROUNDS)),FAIRLEAD_ROUNDS=$(ROUNDS)) \
+	  cargo test --workspace --test load_balancer -- --include-ignored --nocapture
+
 .PHONY: drills
 drills: tools ## Run every fault drill in full length, and tell durations and what was written afterwards; DRILL=name runs one
 	@hack/drills $(DRILL)
 
 .PHONY: bench
-bench: bench-memory bench-planning bench-compare ## Run all benchmarks
+bench: bench-memory bench-planning bench-compare bench-loadbalancer ## Run all benchmarks
 
 .PHONY: bench-compare
 bench-compare: tools ## Fairlead against kube-controller-manager: CPU, memory, latency (about 25 minutes)
 	@hack/bench compare $(ARGS)
+
+.PHONY: bench-loadbalancer
+bench-loadbalancer: tools ## Addresses for Services, against MetalLB's controller: waits, API writes, CPU, memory
+	@hack/bench loadbalancer $(ARGS)
 
 .PHONY: bench-memory
 bench-memory: tools ## Memory of a cluster with 150,000 Pods
@@ -87,6 +96,10 @@ bench-memory: tools ## Memory of a cluster with 150,000 Pods
 .PHONY: bench-planning
 bench-planning: tools ## The cost of one change at different sizes
 	@hack/bench planning $(ARGS)
+
+.PHONY: crds
+crds: ## Write config/crd anew from the Rust types
+	UPDATE=1 cargo test --package fairlead-crds --test config
 
 .PHONY: lint
 lint: tools cargo-deny ## Check format, clippy, docs, licences and sources

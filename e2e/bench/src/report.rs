@@ -188,6 +188,11 @@ fn open(path: &Path) -> io::Result<File> {
     })
 }
 
+/// Why figures are lost.
+pub(crate) fn unwritten(error: &io::Error) -> lab::Error {
+    lab::Error::Invalid(format!("writing the figures: {error}"))
+}
+
 /// Three significant digits, and whole numbers above a thousand.
 fn figure(value: f64) -> String {
     let size = value.abs();

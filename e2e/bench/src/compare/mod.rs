@@ -8,18 +8,18 @@ mod content;
 mod flips;
 mod observer;
 mod rollout;
-mod side;
+mod sides;
 
 use std::time::Duration;
 
 use clap::Parser;
 use lab::{Lab, ProxyMode, Result};
 
-use crate::report::{Output, Report};
+use crate::report::{Output, Report, unwritten};
+use crate::side::Side;
 use crate::statistics::{millis, number, quantile};
 use content::Content;
 use observer::{Observer, Watched};
-use side::Side;
 
 /// Our side in the figures.
 const OURS: &str = "fairlead";
@@ -106,7 +106,7 @@ impl Bench {
         let report = Report::new("compare", &options.output).map_err(|error| unwritten(&error))?;
         let lab = Lab::builder().nodes(3).proxy(ProxyMode::None).audit().start().await?;
         let controllers = &options.controllers;
-        let sides = [Side::fairlead(&lab, controllers).await?, Side::upstream(&lab, controllers).await?];
+        let sides = [sides::fairlead(&lab, controllers).await?, sides::upstream(&lab, controllers).await?];
         let observer = Observer::start(&lab, Watched::Slices).await?;
         let endpoints_observer = if controllers.split(',').any(|name| name == ENDPOINTS_CONTROLLER) {
             Some(Observer::start(&lab, Watched::Endpoints).await?)
@@ -317,8 +317,4 @@ enum Shown {
 
 fn number_of_seconds(seconds: u64) -> f64 {
     Duration::from_secs(seconds.max(1)).as_secs_f64()
-}
-
-fn unwritten(error: &std::io::Error) -> lab::Error {
-    lab::Error::Invalid(format!("writing the figures: {error}"))
 }

@@ -4,14 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::io::AsyncBufReadExt;
-use futures::{AsyncBufRead, pin_mut};
 use lab::{Lab, Pod, Result};
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-/// Longer than any run, and bookmarks keep the connection busy.
-const WATCH: &str = "?watch=true&allowWatchBookmarks=true&timeoutSeconds=36000";
+use crate::watch::{self, Event};
 
 /// Where endpoints are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +63,6 @@ struct Seen {
     last_change: Option<Instant>,
     /// Why nothing more will be seen.
     ended: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: &'a str,
-    #[serde(borrow)]
-    object: &'a serde_json::value::RawValue,
 }
 
 /// An EndpointSlice or an Endpoints object: each has only one of the two lists.
@@ -143,17 +132,10 @@ struct Target {
 impl Observer {
     /// Begins to watch.
     pub(super) async fn start(lab: &Lab, watched: Watched) -> Result<Self> {
-        let path = format!("{}{WATCH}", watched.path());
-        let request = http::Request::get(&path)
-            .body(Vec::new())
-            .map_err(|error| lab::Error::Invalid(format!("asking for {path}: {error}")))?;
-        let lines = lab.api().request_stream(request).await?;
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let shared = Arc::clone(&seen);
-        tokio::spawn(async move {
-            let why = follow(lines, &shared).await;
-            shared.lock().ended = Some(why);
-        });
+        let (events, end) = (Arc::clone(&seen), Arc::clone(&seen));
+        let take_in = move |line: &[u8], now| events.lock().take_in(line, now);
+        watch::start(lab, watched.path(), take_in, move |why| end.lock().ended = Some(why)).await?;
         Ok(Self { watched, seen })
     }
 
@@ -194,24 +176,6 @@ impl Observer {
             }
         })
         .await
-    }
-}
-
-/// Takes in events until there are no more, and says why.
-async fn follow(lines: impl AsyncBufRead, seen: &Mutex<Seen>) -> String {
-    pin_mut!(lines);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match lines.read_until(b'\n', &mut line).await {
-            Ok(0) => return "the API server ended it".to_owned(),
-            Ok(_) => {}
-            Err(error) => return error.to_string(),
-        }
-        let now = Instant::now();
-        if let Err(error) = seen.lock().take_in(&line, now) {
-            return format!("an event cannot be read: {error}");
-        }
     }
 }
 

@@ -167,7 +167,7 @@ impl<R: Record> Running<R> {
             "list {lists} of {} is not complete: {} objects instead of {objects} ({})",
             R::RESOURCE.plural,
             self.store.len(),
-            self.store.trouble().unwrap_or_default()
+            self.store.trouble().map(|trouble| trouble.to_string()).unwrap_or_default()
         )))
     }
 }
