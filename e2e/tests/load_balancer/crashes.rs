@@ -13,6 +13,8 @@ use crate::world::{CONTROLLER, all_addresses, objects_only, services};
 /// How long a fault is at work in `make test`, and with `FAIRLEAD_DRILLS=long`.
 const SHORT: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_mins(2);
+/// No more Services than this at a time, so that the pool has room for all of them.
+const MOST: usize = 100;
 
 fn is_long() -> bool {
     std::env::var("FAIRLEAD_DRILLS").is_ok_and(|value| value == "long")
@@ -145,7 +147,7 @@ async fn after_the_worst_weather_all_is_right() -> Result<()> {
         let name = format!("web-{number}");
         let at = if all.is_empty() { 0 } else { dice.usize(..all.len()) };
         match dice.u8(..10) {
-            0..=4 => {
+            0..=4 if all.len() < MOST => {
                 let service = lab.load_balancer("default", &name).port(1000 + number);
                 let service = if dice.bool() { service.dual_stack() } else { service };
                 let key = format!("key-{}", dice.u8(..3));
@@ -153,7 +155,7 @@ async fn after_the_worst_weather_all_is_right() -> Result<()> {
                     if dice.bool() { service.annotation("fairlead.dev/sharing-key", &key) } else { service };
                 all.push(service.create().await?);
             }
-            5 | 6 if all.len() > 3 => all.swap_remove(at).delete().await?,
+            0..=6 if all.len() > 3 => all.swap_remove(at).delete().await?,
             7 if !all.is_empty() => {
                 let wish = format!("203.0.113.{}", dice.u8(1..));
                 all[at].annotate("fairlead.dev/addresses", Some(&wish)).await?;

@@ -42,6 +42,17 @@ pub(super) struct Sightings {
 }
 
 impl Sightings {
+    /// Its Deployments were looked at, and these are there. Marks from before the look are no evidence any more if one of
+    /// them, or the one that ran at the last look, does not run.
+    fn looked(&mut self, found: Vec<Deployment>, asked: Instant) {
+        let stopped = self.deployment.is_some() || !found.is_empty();
+        self.deployment = found.into_iter().find(Deployment::runs);
+        if stopped && self.deployment.is_none() {
+            self.marked = self.marked.filter(|marked| *marked > asked);
+        }
+        self.trouble = None;
+    }
+
     /// Does it run, as far as is known?
     fn verdict(&self, now: Instant) -> Option<MetalLb> {
         let marked = self.marked.is_some_and(|marked| now.saturating_duration_since(marked) < EVIDENCE);
@@ -123,14 +134,12 @@ impl Controller {
     }
 
     pub(super) async fn look_for_metallb(&self) {
-        let seen = self.running_metallb().await;
+        let asked = Instant::now();
+        let seen = self.metallb_deployments().await;
         {
             let mut sightings = self.sightings.lock();
             match seen {
-                Ok(deployment) => {
-                    sightings.deployment = deployment;
-                    sightings.trouble = None;
-                }
+                Ok(found) => sightings.looked(found, asked),
                 // What was seen last still counts.
                 Err(error) => {
                     let text = error.to_string();
@@ -150,18 +159,15 @@ impl Controller {
         self.judge_metallb();
     }
 
-    /// The Deployment of a MetalLB that runs.
-    async fn running_metallb(&self) -> Result<Option<Deployment>, WriteError> {
-        if !self.writer.serves_group(GROUP).await? {
-            return Ok(None);
-        }
-        for labels in &LABELS {
-            let found: Vec<Deployment> = self.writer.read_labelled(&DEPLOYMENTS, "", labels).await?;
-            if let Some(running) = found.into_iter().find(Deployment::runs) {
-                return Ok(Some(running));
+    /// The Deployments that look like a MetalLB's, whether they run or not.
+    async fn metallb_deployments(&self) -> Result<Vec<Deployment>, WriteError> {
+        let mut found = Vec::new();
+        if self.writer.serves_group(GROUP).await? {
+            for labels in &LABELS {
+                found.extend(self.writer.read_labelled(&DEPLOYMENTS, "", labels).await?);
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// Somebody who marks Services as MetalLB does while we look on is one that runs.
@@ -270,5 +276,28 @@ mod tests {
         let marked = Sightings { marked: Some(now), ..Sightings::default() };
         assert_eq!(marked.verdict(now + EVIDENCE / 2), Some(MetalLb { serves_classless: true }));
         assert_eq!(marked.verdict(now + EVIDENCE), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn marks_of_a_metallb_that_was_stopped_since_are_no_evidence() {
+        let (marked, asked) = (Instant::now(), Instant::now() + PERIOD);
+        let serves = Some(MetalLb { serves_classless: true });
+
+        // One that ran, and stops or is deleted.
+        for stopped in [vec![deployment(0, &[])], Vec::new()] {
+            let mut sightings = Sightings { marked: Some(marked), ..Sightings::default() };
+            sightings.looked(vec![deployment(1, &[])], asked);
+            assert_eq!(sightings.verdict(asked), serves);
+            sightings.looked(stopped, asked + PERIOD);
+            assert_eq!(sightings.verdict(asked + PERIOD), None);
+        }
+        // One that nobody knows the Deployment of.
+        let mut sightings = Sightings { marked: Some(marked), ..Sightings::default() };
+        sightings.looked(Vec::new(), asked);
+        assert_eq!(sightings.verdict(asked), serves);
+        // One that marks a Service after the look at its stopped Deployment.
+        let mut sightings = Sightings { marked: Some(asked + PERIOD), ..Sightings::default() };
+        sightings.looked(vec![deployment(0, &[])], asked);
+        assert_eq!(sightings.verdict(asked + PERIOD), serves);
     }
 }
