@@ -5,12 +5,14 @@
 //! Service ──▶ families, labels of its slices
 //! addresses with their ports ──▶ subsets: the canonical form of Endpoints objects
 //! Service + changes of Pods not written yet ──▶ trigger time
+//! Layer2Announcements + Node ──▶ announcing: may it answer for the address of a load balancer, and if not, why
 //! ```
 //!
 //! The crate is pure: no client, no clock, no async. The rules are those of kube-controller-manager's endpoint
 //! controllers (library `k8s.io/endpointslice`).
 
 mod addresses;
+pub mod announcing;
 mod hostname;
 mod inclusion;
 pub mod labels;

@@ -102,13 +102,24 @@ impl<R: Record> kube::Resource for Watched<R> {
     }
 }
 
+/// Which objects of a resource are watched; by default all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Only those of this namespace; empty: of all namespaces.
+    pub namespace: String,
+    /// Only those that this field selector selects.
+    pub fields: Option<String>,
+    /// Only those that this label selector selects.
+    pub labels: Option<String>,
+}
+
 type Events<R> = BoxStream<'static, Result<watcher::Event<Watched<R>>, watcher::Error>>;
 
 /// Lists and watches all objects of a resource: by a streaming list (KEP-3157) where the API server
 /// has it, else page by page.
 pub struct JsonSource<R> {
     client: Client,
-    field_selector: Option<String>,
+    scope: Scope,
     streaming: bool,
     events: Events<R>,
     record: PhantomData<R>,
@@ -118,24 +129,36 @@ impl<R: Record> JsonSource<R> {
     /// Watches all namespaces; `field_selector` leaves out objects that nobody needs.
     #[must_use]
     pub fn new(client: &Client, field_selector: Option<&str>) -> Self {
-        let is_known = protobuf::is_known(&R::RESOURCE.api_version(), R::RESOURCE.kind);
-        let client = impatient(client, is_known.then_some(protobuf::ACCEPT));
-        let field_selector = field_selector.map(str::to_owned);
-        let events = Self::watch(&client, field_selector.as_deref(), true);
-        Self { client, field_selector, streaming: true, events, record: PhantomData }
+        Self::of(client, Scope { fields: field_selector.map(str::to_owned), ..Scope::default() })
     }
 
-    fn watch(client: &Client, field_selector: Option<&str>, streaming: bool) -> Events<R> {
+    /// Watches what is in the scope. The resource must live in namespaces if the scope names one.
+    #[must_use]
+    pub fn of(client: &Client, scope: Scope) -> Self {
+        let is_known = protobuf::is_known(&R::RESOURCE.api_version(), R::RESOURCE.kind);
+        let client = impatient(client, is_known.then_some(protobuf::ACCEPT));
+        let events = Self::watch(&client, &scope, true);
+        Self { client, scope, streaming: true, events, record: PhantomData }
+    }
+
+    fn watch(client: &Client, scope: &Scope, streaming: bool) -> Events<R> {
         // A load balancer that drops an idle connection without a word is noticed when the watch should have
         // ended; the spread keeps watches from ending together.
         let mut config = watcher::Config::default().timeout(180 + fastrand::u32(0..60));
-        if let Some(fields) = field_selector {
+        if let Some(fields) = &scope.fields {
             config = config.fields(fields);
+        }
+        if let Some(labels) = &scope.labels {
+            config = config.labels(labels);
         }
         if streaming {
             config = config.streaming_lists();
         }
-        watcher(Api::<Watched<R>>::all(client.clone()), config).boxed()
+        let api: Api<Watched<R>> = match scope.namespace.as_str() {
+            "" => Api::all(client.clone()),
+            namespace => Api::namespaced(client.clone(), namespace),
+        };
+        watcher(api, config).boxed()
     }
 
     /// Servers before 1.32, and 1.33 with its default gates, refuse `sendInitialEvents`.
@@ -161,7 +184,7 @@ impl<R: Record> Source<R> for JsonSource<R> {
                         "no streaming lists here, listing by pages"
                     );
                     self.streaming = false;
-                    self.events = Self::watch(&self.client, self.field_selector.as_deref(), false);
+                    self.events = Self::watch(&self.client, &self.scope, false);
                     continue;
                 }
                 Some(Err(error)) => {
@@ -169,14 +192,13 @@ impl<R: Record> Source<R> for JsonSource<R> {
                     // Told as an event, kube lists anew by itself; told as a status, it would ask for the same
                     // version for ever.
                     if matches!(error, SourceError::Expired(_) | SourceError::Missing(_)) {
-                        self.events =
-                            Self::watch(&self.client, self.field_selector.as_deref(), self.streaming);
+                        self.events = Self::watch(&self.client, &self.scope, self.streaming);
                     }
                     return Err(error);
                 }
                 // The watcher's stream has no end; should that change, start over.
                 None => {
-                    self.events = Self::watch(&self.client, self.field_selector.as_deref(), self.streaming);
+                    self.events = Self::watch(&self.client, &self.scope, self.streaming);
                     return Err(SourceError::Broken("the watch ended".into()));
                 }
             });

@@ -12,9 +12,13 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 /// Nodes with one of these labels, whatever its value, belong to the control plane.
 const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
 
-/// What endpoints, and pools of addresses, need of a Node.
+/// Taint of a Node that an administrator knows to be gone, whatever its effect and value (KEP-2268).
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
+/// What endpoints, pools of addresses, and speakers need of a Node.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Wire")]
+#[expect(clippy::struct_excessive_bools, reason = "facts of which each may be so or not")]
 pub struct Node {
     /// Name; the namespace is empty.
     pub key: ObjectKey,
@@ -30,13 +34,22 @@ pub struct Node {
     pub cpu: Millis,
     /// `status.addresses` of the types InternalIP and ExternalIP, sorted.
     pub addresses: Box<[IpAddr]>,
+    /// Labels.
+    pub labels: Labels,
+    /// Does it have the taint `node.kubernetes.io/out-of-service`?
+    pub out_of_service: bool,
+    /// Is its condition NetworkUnavailable `True`?
+    pub network_unavailable: bool,
+    /// `spec.unschedulable`: is it cordoned?
+    pub unschedulable: bool,
 }
 
 impl Node {
-    /// Do both say the same about endpoints? Addresses are no change for the controllers of EndpointSlices.
+    /// Do both say the same about endpoints? Addresses, and what load balancers look at, are no change for the controllers
+    /// of EndpointSlices.
     #[must_use]
     pub fn same_endpoint_facts(&self, other: &Self) -> bool {
-        let Self { key, version: _, zone, ready, control_plane, cpu, addresses: _ } = self;
+        let Self { key, version: _, zone, ready, control_plane, cpu, .. } = self;
         *key == other.key
             && *zone == other.zone
             && *ready == other.ready
@@ -58,7 +71,12 @@ impl Record for Node {
     }
 
     fn same_facts(&self, other: &Self) -> bool {
-        self.same_endpoint_facts(other) && self.addresses == other.addresses
+        self.same_endpoint_facts(other)
+            && self.addresses == other.addresses
+            && self.labels == other.labels
+            && self.out_of_service == other.out_of_service
+            && self.network_unavailable == other.network_unavailable
+            && self.unschedulable == other.unschedulable
     }
 }
 
@@ -66,6 +84,8 @@ impl Record for Node {
 struct Wire {
     #[serde(default)]
     metadata: Metadata,
+    #[serde(default)]
+    spec: Spec,
     #[serde(default)]
     status: Status,
 }
@@ -76,6 +96,19 @@ struct Metadata {
     name: Istr,
     resource_version: ResourceVersion,
     labels: Labels,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Spec {
+    taints: Option<Vec<Taint>>,
+    unschedulable: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Taint {
+    key: Istr,
 }
 
 #[derive(Deserialize, Default)]
@@ -116,9 +149,11 @@ struct Allocatable {
 }
 
 impl From<Wire> for Node {
-    fn from(Wire { metadata, status }: Wire) -> Self {
+    fn from(Wire { metadata, spec, status }: Wire) -> Self {
         let conditions = status.conditions.unwrap_or_default();
-        let ready = conditions.iter().find(|condition| condition.kind == "Ready");
+        let is_true = |kind: &str| {
+            conditions.iter().find(|condition| condition.kind == kind).is_some_and(|it| it.status == "True")
+        };
         let addresses = status.addresses.unwrap_or_default();
         let mut addresses: Vec<_> = addresses.iter().filter_map(Address::ip).collect();
         addresses.sort_unstable();
@@ -127,10 +162,14 @@ impl From<Wire> for Node {
             key: ObjectKey { namespace: Istr::default(), name: metadata.name },
             version: metadata.resource_version,
             zone: metadata.labels.get(ZONE).filter(|zone| !zone.is_empty()).cloned(),
-            ready: ready.is_some_and(|condition| condition.status == "True"),
+            ready: is_true("Ready"),
             control_plane: CONTROL_PLANE.iter().any(|label| metadata.labels.get(label).is_some()),
             cpu: status.allocatable.unwrap_or_default().cpu,
             addresses: addresses.into(),
+            labels: metadata.labels,
+            out_of_service: spec.taints.iter().flatten().any(|taint| taint.key == OUT_OF_SERVICE),
+            network_unavailable: is_true("NetworkUnavailable"),
+            unschedulable: spec.unschedulable,
         }
     }
 }
@@ -151,7 +190,7 @@ mod tests {
             "status": {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]}}));
         assert_eq!(zoned.zone.as_deref(), Some("zone-a"));
         let beat = decode(
-            json!({"metadata": {"name": "n1", "resourceVersion": "9", "labels": {ZONE: "zone-a", "x": "y"}},
+            json!({"metadata": {"name": "n1", "resourceVersion": "9", "labels": {ZONE: "zone-a"}},
             "status": {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:10Z"}]}}),
         );
         assert!(zoned.same_facts(&beat));
@@ -189,6 +228,30 @@ mod tests {
         for other in [Node { cpu: Millis(1), ..node.clone() }, Node { ready: true, ..node.clone() }] {
             assert!(!node.same_facts(&other));
         }
+    }
+
+    #[test]
+    fn what_speakers_look_at_is_read_and_is_no_change_for_endpoints() {
+        let plain = decode(json!({"metadata": {"name": "n1"}, "spec": {"taints": null}}));
+        let changed = |json: serde_json::Value| {
+            let node = decode(json);
+            assert!(!node.same_facts(&plain) && node.same_endpoint_facts(&plain));
+            node
+        };
+        let labelled = changed(json!({"metadata": {"name": "n1", "labels": {"rack": "7"}}}));
+        assert_eq!(labelled.labels.get("rack").map(Istr::as_str), Some("7"));
+        assert!(
+            changed(json!({"metadata": {"name": "n1"}, "spec": {"taints": [
+                {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
+                {"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}]}}))
+            .out_of_service
+        );
+        assert!(changed(json!({"metadata": {"name": "n1"}, "spec": {"unschedulable": true}})).unschedulable);
+        assert!(
+            changed(json!({"metadata": {"name": "n1"},
+                "status": {"conditions": [{"type": "NetworkUnavailable", "status": "True"}]}}))
+            .network_unavailable
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use smallvec::smallvec;
 
 use crate::{
-    ClusterIp, ContainerPort, Family, Istr, Millis, Node, ObjectKey, Phase, Pod, Protocol, ResourceVersion,
-    Service, ServicePort, ServiceType, TargetPort, Uid,
+    ClusterIp, ContainerPort, Family, Istr, Labels, Millis, Node, ObjectKey, Phase, Pod, Protocol,
+    ResourceVersion, Service, ServicePort, ServiceType, TargetPort, Uid,
 };
 
 /// The namespace of all records.
@@ -58,6 +58,10 @@ pub fn node(name: &str, zone: Option<&str>) -> Node {
         control_plane: false,
         cpu: Millis(4000),
         addresses: Box::default(),
+        labels: Labels::default(),
+        out_of_service: false,
+        network_unavailable: false,
+        unschedulable: false,
     }
 }
 
