@@ -23,6 +23,7 @@ mod link;
 mod mac;
 mod moment;
 pub mod ndp;
+pub mod ownership;
 pub mod udp;
 mod wanted;
 
