@@ -16,14 +16,20 @@
 pub mod arp;
 pub mod beacon;
 mod checksum;
+pub mod conflict;
 pub mod ethernet;
 pub mod filter;
+pub mod gratuitous;
 mod identity;
 mod link;
 mod mac;
 mod moment;
 pub mod ndp;
 pub mod ownership;
+mod pacer;
+pub mod probe;
+pub mod responder;
+pub mod segment;
 pub mod udp;
 mod wanted;
 

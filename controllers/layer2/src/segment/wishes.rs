@@ -1,0 +1,162 @@
+//! The addresses that somebody is to answer for, and which of them can be answered for here.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use super::Surroundings;
+use crate::link::LinkFacts;
+use crate::ndp::solicited_node;
+use crate::responder::{Unusable, unusable};
+use crate::udp;
+use crate::wanted::{Fitness, Wanted};
+
+/// The wanted addresses of an interface.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    wishes: HashMap<IpAddr, Wish>,
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Wish {
+    wanted: Arc<Wanted>,
+    unusable: Option<Unusable>,
+}
+
+/// What changed for an address.
+pub(super) struct Change {
+    /// The address.
+    pub(super) address: IpAddr,
+    /// What the election is to know of it.
+    pub(super) wanted: Option<Arc<Wanted>>,
+    /// Whether it can be answered for here, if that changed.
+    pub(super) usability: Option<Usability>,
+}
+
+/// Whether an address can be answered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Usability {
+    Usable,
+    Unusable(Unusable),
+}
+
+impl From<Option<Unusable>> for Usability {
+    fn from(reason: Option<Unusable>) -> Self {
+        reason.map_or(Self::Usable, Self::Unusable)
+    }
+}
+
+impl Wishes {
+    /// What is known about an address changed.
+    pub(super) fn set(
+        &mut self,
+        address: IpAddr,
+        wanted: Option<Arc<Wanted>>,
+        link: &LinkFacts,
+        surroundings: &Surroundings,
+    ) -> Change {
+        let before = self.wishes.get(&address).map(|wish| (wish.is_heard(), wish.unusable));
+        let Some(wanted) = wanted else {
+            self.wishes.remove(&address);
+            self.generation += u64::from(before.is_some_and(|(heard, _)| heard));
+            let usability = before.and_then(|(_, unusable)| unusable).map(|_| Usability::Usable);
+            return Change { address, wanted: None, usability };
+        };
+        let unusable = reason(address, &wanted, link, surroundings);
+        let wish = Wish { wanted, unusable };
+        let change = Change {
+            address,
+            wanted: Some(wish.for_election()),
+            usability: (unusable != before.and_then(|(_, unusable)| unusable)).then(|| unusable.into()),
+        };
+        self.generation += u64::from(wish.is_heard() != before.is_some_and(|(heard, _)| heard));
+        self.wishes.insert(address, wish);
+        change
+    }
+
+    /// The interface or what is around the node changed.
+    pub(super) fn review(&mut self, link: &LinkFacts, surroundings: &Surroundings) -> Vec<Change> {
+        self.generation += 1;
+        let mut changes = Vec::new();
+        for (address, wish) in &mut self.wishes {
+            let now = reason(*address, &wish.wanted, link, surroundings);
+            if now != wish.unusable {
+                wish.unusable = now;
+                changes.push(Change {
+                    address: *address,
+                    wanted: Some(wish.for_election()),
+                    usability: Some(now.into()),
+                });
+            }
+        }
+        changes.sort_unstable_by_key(|change| change.address);
+        changes
+    }
+
+    /// Whether this node may come to answer for an address.
+    pub(super) fn hears(&self, address: IpAddr) -> bool {
+        self.wishes.get(&address).is_some_and(Wish::is_heard)
+    }
+
+    /// Changes whenever the filters or the groups do.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The IPv4 addresses that this node may come to answer for.
+    pub(super) fn ipv4(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.heard().filter_map(|address| match address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    /// The IPv6 addresses that this node may come to answer for.
+    pub(super) fn ipv6(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.heard().filter_map(|address| match address {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        })
+    }
+
+    /// The multicast groups that an interface needs for them and for beacons.
+    ///
+    /// Those of all addresses rather than of the owned ones: a switch learns of a group by a report, which would come late
+    /// after a failover.
+    pub(super) fn groups(&self, link: &LinkFacts) -> Vec<IpAddr> {
+        if link.link_local().is_none() {
+            return vec![udp::GROUP_V4.into()];
+        }
+        let groups: BTreeSet<_> = self.ipv6().map(solicited_node).chain([udp::GROUP_V6]).collect();
+        groups.into_iter().map(IpAddr::from).collect()
+    }
+
+    fn heard(&self) -> impl Iterator<Item = IpAddr> {
+        self.wishes.iter().filter(|(_, wish)| wish.is_heard()).map(|(address, _)| *address)
+    }
+}
+
+impl Wish {
+    fn is_heard(&self) -> bool {
+        self.wanted.own != Fitness::Unfit && self.unusable.is_none()
+    }
+
+    fn for_election(&self) -> Arc<Wanted> {
+        if self.unusable.is_none() {
+            return Arc::clone(&self.wanted);
+        }
+        Arc::new(Wanted { own: Fitness::Unfit, ..Wanted::clone(&self.wanted) })
+    }
+}
+
+/// Why an address can not be answered for here, if it would be otherwise.
+fn reason(
+    address: IpAddr,
+    wanted: &Wanted,
+    link: &LinkFacts,
+    surroundings: &Surroundings,
+) -> Option<Unusable> {
+    let Surroundings { node_addresses, gateways, .. } = surroundings;
+    (wanted.own != Fitness::Unfit).then(|| unusable(address, link, node_addresses, gateways)).flatten()
+}
