@@ -67,6 +67,10 @@ pub struct LoadBalancerAddressSpec {
     #[serde(default)]
     pub local: bool,
 
+    /// Whether the network is asked for other users of the address before a node answers for it.
+    #[serde(default)]
+    pub probe: bool,
+
     /// Where the address may be announced: one entry for each Layer2Announcement that selects pool and Service, or one
     /// without name and restrictions if there is none and the pool says `announce: Auto`. Empty: nowhere.
     #[serde(default)]

@@ -64,7 +64,7 @@ pub(crate) async fn start(
         Asking::new(&config.namespace, registry, events, tasks, stop)
     });
     let canaries = Canaries::of(&config.namespace);
-    let mut informers = Informers::new(registry, &config.controllers);
+    let mut informers = Informers::new(registry, &config.controllers, &config.namespace);
 
     let mut waiting: Vec<Waiting> = Vec::new();
     let mut beside = None;

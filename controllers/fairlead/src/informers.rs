@@ -10,8 +10,8 @@ use fairlead_machinery::informer::{Informer, Store};
 use fairlead_machinery::membership::Membership;
 use fairlead_machinery::metrics::Informers as InformerMetrics;
 use fairlead_machinery::shutdown::Tasks;
-use fairlead_machinery::source::{JsonSource, SourceError};
-use fairlead_objects::{Endpoints, Namespace, Node, Pod, Record, Service, ServiceCidr, Slice};
+use fairlead_machinery::source::{JsonSource, Scope, SourceError};
+use fairlead_objects::{Endpoints, Namespace, Node, Pod, Presence, Record, Service, ServiceCidr, Slice};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use kube::Client;
@@ -38,6 +38,9 @@ pub(crate) struct Informers {
     pub(crate) addresses: Wanted<Address>,
     pub(crate) announcements: Wanted<Announcement>,
     pub(crate) reservations: Wanted<Reservation>,
+    pub(crate) presences: Wanted<Presence>,
+    /// Our own namespace, where the Leases of speakers are.
+    namespace: String,
     /// Does any controller read Nodes?
     with_nodes: bool,
     membership: Option<Arc<Membership>>,
@@ -70,7 +73,7 @@ impl<R: Record> Wanted<R> {
 
 impl Informers {
     /// For these controllers.
-    pub(crate) fn new(registry: &Registry, controllers: &Controllers) -> Self {
+    pub(crate) fn new(registry: &Registry, controllers: &Controllers, namespace: &str) -> Self {
         let metrics = InformerMetrics::new(registry);
         Self {
             pods: Wanted::new(&metrics),
@@ -84,6 +87,8 @@ impl Informers {
             addresses: Wanted::new(&metrics),
             announcements: Wanted::new(&metrics),
             reservations: Wanted::new(&metrics),
+            presences: Wanted::new(&metrics),
+            namespace: namespace.to_owned(),
             with_nodes: controllers.iter().any(|controller| controller == Controller::EndpointSlice),
             membership: None,
         }
@@ -107,6 +112,7 @@ impl Informers {
             addresses: self.addresses.unawaited(),
             announcements: self.announcements.unawaited(),
             reservations: self.reservations.unawaited(),
+            presences: self.presences.unawaited(),
         }
     }
 
@@ -130,6 +136,10 @@ impl Informers {
         start.informer(self.addresses, None);
         start.informer(self.announcements, None);
         start.informer(self.reservations, None);
+        let (label, speaker) = Presence::LABEL;
+        let speakers =
+            Scope { namespace: self.namespace, fields: None, labels: Some(format!("{label}={speaker}")) };
+        start.informer_in(self.presences, speakers);
         join_all(start.synced).map(drop)
     }
 }
@@ -146,11 +156,16 @@ struct Start<'a> {
 
 impl Start<'_> {
     fn informer<R: Record>(&mut self, wanted: Wanted<R>, field_selector: Option<&str>) {
+        let fields = field_selector.map(str::to_owned);
+        self.informer_in(wanted, Scope { fields, ..Scope::default() });
+    }
+
+    fn informer_in<R: Record>(&mut self, wanted: Wanted<R>, scope: Scope) {
         let Some(informer) = wanted.informer else { return };
         let store = informer.store();
         let resource = R::RESOURCE.plural;
         let check = self.checks.add(format!("informer/{resource}"), "waiting for the first complete list");
-        let source = JsonSource::new(self.client, field_selector);
+        let source = JsonSource::of(self.client, scope);
         let (watched, stop, awaited) = (Arc::clone(&store), self.stop.clone(), wanted.awaited);
         self.tasks.spawn(format!("informer/{resource}"), async move {
             tokio::join!(

@@ -64,6 +64,7 @@ impl Caches {
                 inputs.namespaces.store(),
                 inputs.nodes.store(),
                 inputs.service_cidrs.store(),
+                inputs.presences.store(),
             ],
             ours: vec![
                 inputs.pools.store(),

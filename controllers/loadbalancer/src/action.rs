@@ -69,6 +69,16 @@ pub enum Action {
         /// What has to be so before.
         guard: Guard,
     },
+    /// Say of an address that nobody asked the network who uses it: condition `Probed` Unknown, by one merge patch of the
+    /// status with uid and resourceVersion.
+    NotProbed {
+        /// As it was observed.
+        current: Arc<Address>,
+        /// What is told.
+        message: String,
+        /// The time of the condition.
+        now: Timestamp,
+    },
     /// Delete the object of an address, with uid and resourceVersion as preconditions.
     Delete {
         /// As it was observed.

@@ -57,6 +57,25 @@ pub fn cool_address(current: &Address, until: Timestamp) -> Value {
     })
 }
 
+/// The merge patch of the status that says of an address that nobody asked the network who uses it.
+#[must_use]
+pub fn not_probed(current: &Address, message: &str, now: Timestamp) -> Value {
+    let mut conditions = current.conditions.clone();
+    conditions.retain(|condition| condition.type_ != "Probed");
+    conditions.push(Condition {
+        type_: "Probed".to_owned(),
+        status: "Unknown".to_owned(),
+        reason: "NobodyAsked".to_owned(),
+        message: message.to_owned(),
+        observed_generation: None,
+        last_transition_time: Time(now),
+    });
+    json!({
+        "metadata": preconditions(&current.uid, &current.version),
+        "status": {"conditions": conditions},
+    })
+}
+
 /// The strategic merge patch of the status of a Service. It touches our condition only, and not those of others.
 #[must_use]
 pub fn publish(publication: &Publication) -> Value {
@@ -121,6 +140,7 @@ fn spec_of(address: IpAddr, spec: &AddressSpec) -> LoadBalancerAddressSpec {
         services: spec.services.iter().map(holder).collect(),
         sharing_key: spec.sharing_key.to_string(),
         local: spec.local,
+        probe: spec.probe,
         announcements: spec.announcements.clone(),
     }
 }

@@ -4,6 +4,7 @@
 //! concern. Plan: the ledger, under its lock, which claims what it picks. Apply: the writes of the plan, one after the other.
 
 mod apply;
+mod beacon_key;
 mod key;
 mod metallb;
 mod observe;
@@ -25,7 +26,7 @@ use fairlead_machinery::queue::{Dirt, Queue};
 use fairlead_machinery::recheck;
 use fairlead_machinery::worker::{self, Outcome};
 use fairlead_machinery::write::Writer;
-use fairlead_objects::{Namespace, Node, ObjectKey, Service, ServiceCidr};
+use fairlead_objects::{Namespace, Node, ObjectKey, Presence, Service, ServiceCidr};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus::Registry;
@@ -78,6 +79,8 @@ pub struct Inputs<'a> {
     pub announcements: &'a mut Informer<Announcement>,
     /// ServiceReservations.
     pub reservations: &'a mut Informer<Reservation>,
+    /// The Leases of speakers.
+    pub presences: &'a mut Informer<Presence>,
 }
 
 /// The loadbalancer-controller.
@@ -162,6 +165,7 @@ impl Controller {
         let beside = async {
             tokio::join!(
                 self.keep_looking_for_metallb(),
+                self.provide_beacon_key(),
                 self.writer.permit().whenever_granted(|| self.queue.unpark())
             )
         };

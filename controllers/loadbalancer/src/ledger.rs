@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_crds::names::LOAD_BALANCER_CLASS;
-use fairlead_objects::{Family, Istr, Labels, LoadBalancer, ObjectKey, Service};
+use fairlead_objects::{Family, Istr, Labels, LoadBalancer, Node, ObjectKey, Presence, Service};
 use hashbrown::HashMap;
 use jiff::Timestamp;
 use smallvec::SmallVec;
@@ -83,7 +83,9 @@ pub struct Ledger {
     pool_records: BTreeMap<Istr, Arc<Pool>>,
     pub(crate) announcements: BTreeMap<Istr, Arc<Announcement>>,
     namespaces: HashMap<Istr, Labels>,
-    nodes: HashMap<Istr, Vec<IpAddr>>,
+    pub(crate) nodes: BTreeMap<Istr, Arc<Node>>,
+    /// The Leases of speakers, by name.
+    presences: BTreeMap<Istr, Arc<Presence>>,
     service_cidrs: BTreeMap<Istr, Vec<Istr>>,
     pub(crate) services: HashMap<ObjectKey, Known>,
     pub(crate) reservations: BTreeMap<ObjectKey, Arc<Reservation>>,
@@ -141,7 +143,8 @@ impl Ledger {
             pool_records: BTreeMap::new(),
             announcements: BTreeMap::new(),
             namespaces: HashMap::new(),
-            nodes: HashMap::new(),
+            nodes: BTreeMap::new(),
+            presences: BTreeMap::new(),
             service_cidrs: BTreeMap::new(),
             services: HashMap::new(),
             reservations: BTreeMap::new(),
@@ -207,6 +210,18 @@ impl Ledger {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Does a speaker run anywhere?
+    pub(crate) fn has_speakers(&self, now: Timestamp) -> bool {
+        self.presences.values().any(|presence| presence.is_live(now))
+    }
+
+    /// The speaker of a node, if one runs there.
+    pub(crate) fn speaker_of(&self, node: &str, now: Timestamp) -> Option<&Arc<Presence>> {
+        let is_its = |presence: &&Arc<Presence>| presence.node.as_deref() == Some(node);
+        let name = Istr::from(Presence::name_of(node));
+        self.presences.get(&name).filter(is_its).filter(|it| it.is_live(now))
     }
 
     pub(crate) fn namespace_labels(&self, namespace: &Istr) -> Labels {

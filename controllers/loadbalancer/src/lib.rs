@@ -28,7 +28,6 @@ pub mod records;
 mod reservation_status;
 mod reservations;
 mod rivals;
-mod selector;
 mod sharing;
 mod space;
 #[cfg(test)]
@@ -40,5 +39,4 @@ pub use action::{
     Action, AddressPlan, ConditionChange, Event, Guard, Plan, Publication, ReservationPlan, Standing,
 };
 pub use ledger::{Affected, Config, Ledger, MetalLb};
-pub use selector::Selector;
 pub use words::Reason;

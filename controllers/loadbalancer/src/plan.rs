@@ -6,10 +6,12 @@
 //! choose: what it asks for, what is free ┘
 //! ```
 
+mod answers;
 mod choose;
 mod compose;
 mod decide;
 mod holdings;
+mod probing;
 mod release;
 mod spec;
 

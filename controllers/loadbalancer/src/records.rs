@@ -6,17 +6,15 @@ mod condition;
 mod pool;
 mod reservation;
 
-pub use address::{Address, AddressSpec, Holder};
+pub use address::{Address, AddressSpec, Answering, Holder};
 pub use announcement::Announcement;
 pub use condition::Condition;
 pub use pool::{Pool, PoolStatus, ServiceAllocation};
 pub use reservation::{Reservation, ReservationStatus, ReservedFor};
 
-use fairlead_objects::{Istr, ObjectKey, ResourceVersion, Uid};
+use fairlead_objects::{Istr, ObjectKey, ResourceVersion, Selector, Uid};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
-
-use crate::Selector;
 
 /// What every record takes from the metadata.
 struct Identity {

@@ -33,6 +33,8 @@ pub(crate) fn pool(name: &str, parts: &[&str]) -> Pool {
         drain: false,
         sharing: Sharing::SameNamespace,
         requests: Requests::Allowed,
+        probe: None,
+        probe_timeout: Duration::from_secs(3),
         announce: Announce::Auto,
         status: PoolStatus::default(),
     }

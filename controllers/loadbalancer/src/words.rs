@@ -6,11 +6,12 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use fairlead_discovery::announcing::{self, Exclusion};
 use fairlead_objects::{Family, Istr, ObjectKey, ServiceCondition};
 use jiff::Timestamp;
 
 use crate::pool::Unassignable;
-use crate::records::{Reservation, ReservedFor};
+use crate::records::{Answering, Reservation, ReservedFor};
 use crate::sharing::Objection;
 
 /// `reason` of the condition on a Service, of events, and of the conditions on reservations.
@@ -32,6 +33,12 @@ pub enum Reason {
     NotPermitted,
     /// What it asks for cannot be read, or contradicts itself.
     InvalidRequest,
+    /// It has what it asks for, and a node answers for it.
+    Announced,
+    /// It has what it asks for, and no node answers for it.
+    NoEligibleNode,
+    /// Another device uses the address.
+    Conflict,
 }
 
 impl Reason {
@@ -47,7 +54,16 @@ impl Reason {
             Self::AddressNotInPool => "AddressNotInPool",
             Self::NotPermitted => "NotPermitted",
             Self::InvalidRequest => "InvalidRequest",
+            Self::Announced => "Announced",
+            Self::NoEligibleNode => "NoEligibleNode",
+            Self::Conflict => "Conflict",
         }
+    }
+
+    /// Is a Service for which this is said as it shall be?
+    #[must_use]
+    pub fn is_ready(self) -> bool {
+        matches!(self, Self::Assigned | Self::Announced)
     }
 }
 
@@ -98,6 +114,11 @@ pub(crate) enum Refusal {
         address: IpAddr,
         until: Timestamp,
     },
+    /// Another device uses it, as was seen on the network; in words.
+    Conflict {
+        found: Box<str>,
+        until: Option<Timestamp>,
+    },
     Quota {
         namespace: Istr,
         pool: Istr,
@@ -142,6 +163,7 @@ impl Refusal {
             Self::InUse { .. } | Self::Cooling { .. } => Reason::AddressInUse,
             Self::Quota { .. } => Reason::QuotaExceeded,
             Self::Exhausted { .. } => Reason::PoolExhausted,
+            Self::Conflict { .. } => Reason::Conflict,
         }
     }
 
@@ -195,6 +217,12 @@ impl Refusal {
             }
             Self::Cooling { address, until } => {
                 format!("{address} was released a short time ago, and is kept free until {until:.0}")
+            }
+            Self::Conflict { found, until: None } => found.to_string(),
+            Self::Conflict { found, until: Some(until) } => {
+                format!(
+                    "{found}; it is given to nobody until {until:.0}, and asked for on the network again then"
+                )
             }
             Self::Quota { namespace, pool, quota } => {
                 format!(
@@ -289,6 +317,34 @@ fn one_assigned(Told { address, pool, note }: &Told) -> String {
             }
         },
     }
+}
+
+/// Who answers for the addresses of a Service.
+pub(crate) fn answered(answers: &[(IpAddr, &Answering)]) -> String {
+    let on = |answering: &Answering| match answering.interface.as_str() {
+        "" => String::new(),
+        interface => format!(" on {interface}"),
+    };
+    let Some((_, first)) = answers.first() else { return String::new() };
+    let same = |other: &Answering| other.node == first.node && other.interface == first.interface;
+    if answers.iter().all(|(_, answering)| same(answering)) {
+        let what = if answers.len() == 1 { "it" } else { "them" };
+        return format!("{} answers for {what}{}", first.node, on(first));
+    }
+    let one = |(address, answering): &(IpAddr, &Answering)| {
+        format!("{} answers for {address}{}", answering.node, on(answering))
+    };
+    answers.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// That nobody answers for an address, and why; each node and what keeps it from it.
+pub(crate) fn unanswered<'a>(
+    address: IpAddr,
+    nodes: impl IntoIterator<Item = (&'a str, Exclusion)>,
+) -> String {
+    let why = announcing::in_words(nodes);
+    let why = if why.is_empty() { "there is no node".to_owned() } else { why };
+    format!("no node answers for {address}: {why}")
 }
 
 /// How the message begins that is about a Service with addresses that does not have what it asks for.

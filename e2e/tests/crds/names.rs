@@ -22,6 +22,7 @@ fn of(address: IpAddr, name: &str) -> LoadBalancerAddress {
         services: Vec::new(),
         sharing_key: String::new(),
         local: false,
+        probe: false,
         announcements: Vec::new(),
     };
     LoadBalancerAddress::new(name, spec)

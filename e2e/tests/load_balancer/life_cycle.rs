@@ -183,6 +183,7 @@ fn the_manager_needs_no_right_that_it_does_not_have() -> Result<()> {
             "loadbalanceraddresses",
             "loadbalanceraddresses/status",
             "loadbalancerpools/status",
+            "secrets",
             "servicereservations/status",
             "services/status",
         ];

@@ -12,6 +12,7 @@ fn spec() -> AddressSpec {
         services: vec![RecordHolder { key: ObjectKey::new("shop", "web"), uid: Uid::from("u1") }],
         sharing_key: "k".into(),
         local: true,
+        probe: true,
         announcements: vec![fairlead_crds::Announcement::default()],
     }
 }
@@ -40,6 +41,7 @@ fn an_address_is_created_under_its_name_and_reads_back_as_it_was_meant() {
                 "services": [{"namespace": "shop", "name": "web", "uid": "u1"}],
                 "sharingKey": "k",
                 "local": true,
+                "probe": true,
                 "announcements": [{"name": ""}],
             },
         })
@@ -56,7 +58,7 @@ fn updates_carry_uid_and_version_and_write_what_is_empty_too() {
         json!({
             "metadata": {"uid": "u9", "resourceVersion": "41", "labels": {"fairlead.dev/pool": null}},
             "spec": {
-                "address": "198.51.100.7", "pool": "", "services": [], "sharingKey": "", "local": false,
+                "address": "198.51.100.7", "pool": "", "services": [], "sharingKey": "", "local": false, "probe": false,
                 "announcements": [],
             },
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fairlead_machinery::informer::Change;
 use fairlead_machinery::own_writes::Written;
-use fairlead_objects::{Namespace, Node, ObjectKey, Service, ServiceCidr, Uid};
+use fairlead_objects::{Namespace, Node, ObjectKey, Presence, Service, ServiceCidr, Uid};
 use tokio::time::Instant;
 
 use super::key::Key;
@@ -37,8 +37,17 @@ written!(Pool: |_| false, Reservation: |_| false, Address: |it| it.terminating);
 
 /// Has the controller follow its inputs.
 pub(super) fn follow(controller: &Arc<Controller>, inputs: Inputs<'_>) {
-    let Inputs { services, namespaces, nodes, service_cidrs, pools, addresses, announcements, reservations } =
-        inputs;
+    let Inputs {
+        services,
+        namespaces,
+        nodes,
+        service_cidrs,
+        pools,
+        addresses,
+        announcements,
+        reservations,
+        presences,
+    } = inputs;
     let this = Arc::clone(controller);
     services.on_change(move |change| this.service_changed(change));
     let this = Arc::clone(controller);
@@ -55,6 +64,8 @@ pub(super) fn follow(controller: &Arc<Controller>, inputs: Inputs<'_>) {
     announcements.on_change(move |change| this.announcement_changed(change));
     let this = Arc::clone(controller);
     reservations.on_change(move |change| this.reservation_changed(change));
+    let this = Arc::clone(controller);
+    presences.on_change(move |change| this.presence_changed(change));
 
     // What was answered before a list was asked for, and is not in it, is gone without anybody having heard.
     let this = Arc::clone(controller);
@@ -118,11 +129,9 @@ impl Controller {
         });
     }
 
-    /// Whether a Node is ready, or how large it is, says nothing about addresses.
     fn node_changed(&self, change: &Change<Node>) {
         self.update(|ledger| match (&change.old, &change.new) {
-            (Some(old), Some(new)) if old.addresses == new.addresses => {}
-            (_, Some(new)) => ledger.put_node(&new.key.name, &new.addresses),
+            (_, Some(new)) => ledger.put_node(new),
             (Some(old), None) => ledger.remove_node(&old.key.name),
             (None, None) => {}
         });
@@ -174,6 +183,14 @@ impl Controller {
             }
             None => {}
         }
+    }
+
+    fn presence_changed(&self, change: &Change<Presence>) {
+        self.update(|ledger| match (&change.old, &change.new) {
+            (_, Some(new)) => ledger.put_presence(new),
+            (Some(old), None) => ledger.remove_presence(&old.key.name),
+            (None, None) => {}
+        });
     }
 
     fn addresses_listed(&self, asked: Instant) {

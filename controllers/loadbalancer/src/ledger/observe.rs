@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use fairlead_objects::{Family, Istr, Labels, LoadBalancer, ObjectKey, ResourceVersion, Service};
+use fairlead_objects::{
+    Family, Istr, Labels, LoadBalancer, Node, ObjectKey, Presence, ResourceVersion, Service,
+};
 use jiff::Timestamp;
 use smallvec::SmallVec;
 
@@ -69,7 +71,12 @@ impl Ledger {
         let same = known
             .is_some_and(|known| known.same_spec(reservation) && !self.told_hold_matters(known, reservation));
         self.grants_are_stale |= !same;
+        let other_service = known.is_some_and(|known| known.service != reservation.service);
         self.reservations.insert(key.clone(), Arc::clone(reservation));
+        // It may hold what it held, and for somebody else.
+        if other_service {
+            self.wake_all();
+        }
     }
 
     /// Has it been told that it holds something else than before, and does that decide what it holds? It does where it names
@@ -124,16 +131,50 @@ impl Ledger {
         self.marks.services.extend(services.map(|(key, _)| key.clone()));
     }
 
-    /// A Node was seen, with its addresses: nobody is given those.
-    pub fn put_node(&mut self, name: &Istr, addresses: &[IpAddr]) {
-        let before = self.nodes.insert(name.clone(), addresses.to_vec()).unwrap_or_default();
-        self.node_addresses_changed(&before, addresses);
+    /// A Node was seen: nobody is given its addresses, and it may answer for others.
+    pub fn put_node(&mut self, node: &Arc<Node>) {
+        let before = self.nodes.insert(node.key.name.clone(), Arc::clone(node));
+        let addresses = before.as_ref().map_or(&[][..], |before| &*before.addresses);
+        self.node_addresses_changed(addresses, &node.addresses);
+        let rules = |node: &Node| (node.labels.clone(), node.out_of_service);
+        if before.is_none_or(|before| rules(&before) != rules(node)) {
+            self.mark_unanswered();
+        }
     }
 
     /// A Node is gone.
     pub fn remove_node(&mut self, name: &Istr) {
-        let before = self.nodes.remove(name).unwrap_or_default();
-        self.node_addresses_changed(&before, &[]);
+        if let Some(before) = self.nodes.remove(name) {
+            self.node_addresses_changed(&before.addresses, &[]);
+            self.mark_unanswered();
+        }
+    }
+
+    /// The Lease of a speaker was seen.
+    pub fn put_presence(&mut self, presence: &Arc<Presence>) {
+        let before = self.presences.insert(presence.key.name.clone(), Arc::clone(presence));
+        let same =
+            |before: Arc<Presence>| before.node == presence.node && before.interfaces == presence.interfaces;
+        if !before.is_some_and(same) {
+            self.mark_unanswered();
+        }
+    }
+
+    /// The Lease of a speaker is gone.
+    pub fn remove_presence(&mut self, name: &Istr) {
+        if self.presences.remove(name).is_some() {
+            self.mark_unanswered();
+        }
+    }
+
+    /// What keeps nodes from answering changed: who has an address for which none does may be told something else.
+    fn mark_unanswered(&mut self) {
+        if self.presences.is_empty() {
+            return;
+        }
+        let is_unanswered = |slot: &Slot| slot.bound().is_some_and(|object| object.answering.is_none());
+        let slots = self.slots.iter().filter(|(_, slot)| is_unanswered(slot));
+        self.marks.services.extend(slots.flat_map(|(_, slot)| slot.services()));
     }
 
     fn node_addresses_changed(&mut self, before: &[IpAddr], after: &[IpAddr]) {

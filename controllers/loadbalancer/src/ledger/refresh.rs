@@ -25,7 +25,8 @@ impl Ledger {
     }
 
     fn compile_pools(&mut self) {
-        let mut nodes: Vec<IpAddr> = self.nodes.values().flatten().copied().collect();
+        let mut nodes: Vec<IpAddr> =
+            self.nodes.values().flat_map(|node| node.addresses.iter().copied()).collect();
         nodes.sort_unstable();
         nodes.dedup();
         let service_cidrs: Vec<ServiceCidr> = self

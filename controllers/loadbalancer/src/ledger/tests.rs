@@ -50,7 +50,9 @@ fn carry_out(ledger: &mut Ledger, key: &ObjectKey, now: Timestamp) {
                 ledger.put_service(&Arc::new(service), now);
             }
             Action::Delete { current, .. } => ledger.remove_address(&current),
-            action @ (Action::Update { .. } | Action::Cool { .. }) => panic!("unexpected: {action:?}"),
+            action @ (Action::Update { .. } | Action::Cool { .. } | Action::NotProbed { .. }) => {
+                panic!("unexpected: {action:?}")
+            }
         }
     }
     ledger.settle(key);

@@ -8,7 +8,7 @@ use fairlead_objects::{Family, Istr, ObjectKey};
 use smallvec::SmallVec;
 
 use super::holdings::Verdict;
-use super::{Ours, spec};
+use super::{Ours, probing, spec};
 use crate::pool::CompiledPool;
 use crate::ranges::address;
 use crate::records::Address;
@@ -81,6 +81,10 @@ impl<'a> Ours<'a> {
             return Err(Refusal::reserved(address, reservation));
         }
         let Some(slot) = self.ledger.slots.get(address) else { return Ok(How::Create) };
+        if let Some(object) = probing::conflict(slot) {
+            let found = object.conflict.clone().unwrap_or_default();
+            return Err(Refusal::Conflict { found, until: object.cooling_until });
+        }
         let others: SmallVec<[ObjectKey; 2]> =
             slot.services().into_iter().filter(|key| *key != self.service.key).collect();
         let in_use = |by: &ObjectKey, objection| {

@@ -6,15 +6,31 @@ use std::sync::Arc;
 use fairlead_objects::{Family, IngressPoint, Istr, ServiceCondition};
 use jiff::{SignedDuration, Timestamp};
 
+use super::answers::{Answers, CALM};
 use super::choose::How;
 use super::decide::{Decision, Target};
 use super::holdings::Hold;
-use super::{Ours, Outcome, release, spec};
+use super::{Ours, Outcome, probing, release, spec};
 use crate::action::{Action, ConditionChange, Event, Guard, Plan, Publication, Standing};
 use crate::body;
-use crate::ledger::Topic;
+use crate::ledger::{Slot, Topic};
 use crate::records::{Address, Holder};
 use crate::words::{self, Misplaced, Note, Reason, Told};
+
+/// What the condition is to say.
+struct Said {
+    reason: Reason,
+    message: String,
+    /// When something else may have to be told, though nothing changes.
+    later: Option<Later>,
+}
+
+/// A time before which a condition with one of these reasons stays as it is.
+#[derive(Clone, Copy)]
+struct Later {
+    at: Timestamp,
+    instead_of: &'static [Reason],
+}
 
 /// How long a Service may be without an address before that is told.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(1);
@@ -26,14 +42,29 @@ impl Ours<'_> {
         for (_, target) in &decision.targets {
             self.acquire(target, &mut outcome, &mut upkeep);
         }
+        for address in &decision.not_asked {
+            if let Some(object) = self.ledger.slots.get(*address).and_then(Slot::bound)
+                && !object.tells_of_probing()
+            {
+                let (current, message) = (Arc::clone(object), probing::not_asked(object));
+                outcome.plan.actions.push(Action::NotProbed { current, message, now: self.now });
+            }
+        }
         let published = decision.published();
-        let (reason, message) = self.say(decision);
-        let wait = self.publish(&published, reason, message, &mut outcome.plan);
+        let Said { reason, message, later } = self.say(decision);
+        let wait = if !decision.withheld.is_empty() && self.is_published(&published) {
+            // There is more to tell soon.
+            None
+        } else {
+            self.publish(&published, reason, message, later, &mut outcome.plan)
+        };
         outcome.plan.actions.append(&mut upkeep);
         self.release_the_rest(decision, &published, &mut outcome.plan);
-        outcome.plan.wait = wait.or(decision.wait);
+        outcome.plan.wait = [wait, decision.wait].into_iter().flatten().min();
         outcome.plan.standing = match reason {
-            Reason::Assigned => Standing::Ready,
+            reason if reason.is_ready() && (decision.withheld.is_empty() || !published.is_empty()) => {
+                Standing::Ready
+            }
             reason if published.is_empty() => Standing::Pending(reason),
             reason => Standing::Unsatisfied(reason),
         };
@@ -115,11 +146,12 @@ impl Ours<'_> {
         published: &[IpAddr],
         reason: Reason,
         message: String,
+        later: Option<Later>,
         plan: &mut Plan,
     ) -> Option<Timestamp> {
         let current = self.load_balancer.condition.as_ref();
         let generation = self.load_balancer.generation;
-        let ready = reason == Reason::Assigned;
+        let ready = reason.is_ready();
         let same_condition = current.is_some_and(|it| {
             it.ready == ready
                 && it.reason == reason.as_str()
@@ -127,8 +159,15 @@ impl Ours<'_> {
                 && it.observed_generation == generation
         });
         let same_addresses = self.is_published(published);
+        let due = later.map(|later| later.at);
         if same_condition && same_addresses {
-            return None;
+            return due;
+        }
+        if let Some(later) = later
+            && same_addresses
+            && current.is_some_and(|it| later.instead_of.iter().any(|reason| it.reason == reason.as_str()))
+        {
+            return due;
         }
         if same_addresses && published.is_empty() {
             let then = self.known.since.saturating_add(PATIENCE).unwrap_or(Timestamp::MAX);
@@ -153,7 +192,7 @@ impl Ours<'_> {
             condition: if same_condition { ConditionChange::Keep } else { ConditionChange::Set(condition) },
             event: news.then_some(Event { warning: !ready, reason, message }),
         }));
-        None
+        due
     }
 
     /// Does the status name these addresses, as we write them? The order of the families is left as it is.
@@ -177,7 +216,7 @@ impl Ours<'_> {
         let key = &self.service.key;
         for object in release::objects_of(self.ledger, key) {
             let address = object.address;
-            if published.contains(&address) {
+            if published.contains(&address) || decision.has(address) {
                 continue;
             }
             let was_published = self.load_balancer.published().any(|it| it == address);
@@ -189,7 +228,7 @@ impl Ours<'_> {
     }
 
     /// Reason and message of the condition.
-    fn say(&self, decision: &Decision) -> (Reason, String) {
+    fn say(&self, decision: &Decision) -> Said {
         let mut refusals: Vec<String> = Vec::new();
         for refusal in decision.unmet.iter().chain(&decision.missing) {
             let words = refusal.words();
@@ -201,14 +240,39 @@ impl Ours<'_> {
         let published = decision.published();
         if let Some(unmet) = decision.unmet.first() {
             let message = if published.is_empty() { refusals } else { words::keeps(&published, &refusals) };
-            return (unmet.reason(), message);
+            return Said { reason: unmet.reason(), message, later: None };
         }
         let told: Vec<Told> = decision.targets.iter().map(|(_, target)| self.tell(target)).collect();
         let mut message = words::assigned(&told);
-        if !refusals.is_empty() {
-            message = format!("{message}; {refusals}");
+        let add = |message: &mut String, more: &str| {
+            message.push_str("; ");
+            message.push_str(more);
+        };
+        let (mut reason, mut later) = (Reason::Assigned, None);
+        let targets = decision.targets.iter().map(|(_, target)| target.address);
+        let targets: Vec<IpAddr> = targets.filter(|it| !decision.withheld.contains(it)).collect();
+        match self.answers(&targets) {
+            Answers::Unknown => {}
+            Answers::NotYet(at) => {
+                let instead_of = &[Reason::Announced, Reason::NoEligibleNode, Reason::Conflict];
+                later = Some(Later { at, instead_of });
+            }
+            Answers::All(who, since) => {
+                reason = Reason::Announced;
+                add(&mut message, &who);
+                let at = since.saturating_add(CALM).unwrap_or(Timestamp::MAX);
+                let instead_of = &[Reason::Assigned, Reason::Announced];
+                later = (self.now < at).then_some(Later { at, instead_of });
+            }
+            Answers::Wrong(what, words) => {
+                reason = what;
+                message = words::keeps(&published, &words);
+            }
         }
-        (Reason::Assigned, message)
+        if !refusals.is_empty() {
+            add(&mut message, &refusals);
+        }
+        Said { reason, message, later }
     }
 
     fn tell(&self, target: &Target) -> Told {

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::choose::Pick;
 use super::holdings::{Holding, Verdict};
+use super::probing::Gate;
 use super::{Ours, Outcome, shortened};
 use crate::ledger::Topic;
 use crate::words::{Misplaced, Refusal};
@@ -32,7 +33,11 @@ pub(super) struct Decision {
     pub(super) unmet: Vec<Refusal>,
     /// What it would also have, and can do without.
     pub(super) missing: Vec<Refusal>,
-    /// When an address that is left behind may go.
+    /// Addresses among the targets that are not to be published yet: the network is being asked for other users.
+    pub(super) withheld: Vec<IpAddr>,
+    /// Addresses among the targets that are published though nobody has asked the network in time.
+    pub(super) not_asked: Vec<IpAddr>,
+    /// When an address that is left behind may go, or one that is withheld is published in any case.
     pub(super) wait: Option<Timestamp>,
 }
 
@@ -40,7 +45,16 @@ impl Decision {
     /// All addresses that are to be published, in order.
     pub(super) fn published(&self) -> Vec<IpAddr> {
         let targets = self.targets.iter();
-        targets.flat_map(|(_, target)| std::iter::once(target.address).chain(target.beside.clone())).collect()
+        let of = |target: &Target| {
+            let own = Some(target.address).filter(|address| !self.withheld.contains(address));
+            own.into_iter().chain(target.beside.clone()).collect::<Vec<_>>()
+        };
+        targets.flat_map(|(_, target)| of(target)).collect()
+    }
+
+    /// Does it get this address?
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        self.targets.iter().any(|(_, target)| target.address == address)
     }
 
     /// What is to be published of this family.
@@ -69,11 +83,11 @@ impl Ours<'_> {
         let mut targets: [Option<Target>; 2] = [None, None];
         let unreadable = self.unreadable();
         for family in &self.families {
-            let holdings = &self.holdings[*family as usize];
+            let holdings = &self.usable(*family);
             let keep = |holding: &Holding<'_>| target(holding.address, None);
             let good = holdings.iter().find(|holding| self.verdict(holding) == Verdict::Good);
             if unreadable.is_some() {
-                targets[*family as usize] = holdings.first().map(keep);
+                targets[*family as usize] = holdings.first().copied().map(keep);
             } else if let Some(good) = good {
                 targets[*family as usize] = Some(keep(good));
             } else if let Some(wished) = self.known.wish.address(*family) {
@@ -88,7 +102,7 @@ impl Ours<'_> {
                     Ok(pick) => targets[*family as usize] = Some(target(wished, Some(pick))),
                     Err(refusal) => {
                         // What works is not taken away for what cannot be had.
-                        targets[*family as usize] = holdings.first().map(keep);
+                        targets[*family as usize] = holdings.first().copied().map(keep);
                         decision.unmet.push(refusal);
                     }
                 }
@@ -108,7 +122,38 @@ impl Ours<'_> {
                 decision.targets.push((*family, target));
             }
         }
+        self.withhold(&mut decision);
         decision
+    }
+
+    /// What it has of a family, apart from what another device uses.
+    fn usable(&self, family: Family) -> Vec<&Holding<'_>> {
+        let holdings = self.holdings[family as usize].iter();
+        holdings.filter(|holding| self.verdict(holding) != Verdict::InConflict).collect()
+    }
+
+    /// Withholds what is new as long as the network is being asked for other users of any of it, so that it is all published
+    /// at once. What is published stays meanwhile.
+    fn withhold(&self, decision: &mut Decision) {
+        let gates: Vec<Gate> = decision.targets.iter().map(|(_, target)| self.gate(target.address)).collect();
+        if gates.iter().all(|gate| matches!(gate, Gate::Open | Gate::TimedOut)) {
+            let timed_out = decision.targets.iter().zip(&gates).filter(|(_, gate)| **gate == Gate::TimedOut);
+            decision.not_asked = timed_out.map(|((_, target), _)| target.address).collect();
+            return;
+        }
+        for gate in gates {
+            if let Gate::ClosedUntil(until) = gate {
+                decision.wait = Some(decision.wait.map_or(until, |wait| wait.min(until)));
+            }
+        }
+        let published: Vec<IpAddr> = self.load_balancer.published().collect();
+        for (family, target) in &mut decision.targets {
+            if !published.contains(&target.address) {
+                let held = self.holdings[*family as usize].iter().filter(|holding| holding.published);
+                target.beside = held.map(|holding| holding.address).collect();
+                decision.withheld.push(target.address);
+            }
+        }
     }
 
     /// Why what it asks for makes no sense: then it is left as it is.
@@ -139,7 +184,7 @@ impl Ours<'_> {
         let others = picks(targets);
         for (family, pick) in self.choose(&families, beside.as_ref(), &others) {
             let verdict = seek.iter().find(|(of, _)| *of == family).and_then(|(_, verdict)| verdict.clone());
-            let head = self.holdings[family as usize].first().map(|holding| holding.address);
+            let head = self.usable(family).first().map(|holding| holding.address);
             targets[family as usize] = match (pick, head) {
                 (Ok(pick), _) => Some(target(pick.address, Some(pick))),
                 (Err(refusal), None) => {

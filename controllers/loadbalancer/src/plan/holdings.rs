@@ -7,7 +7,7 @@ use fairlead_crds::Sharing;
 use fairlead_objects::{Family, Istr, LoadBalancer, ObjectKey};
 use jiff::Timestamp;
 
-use super::{Ours, families, release};
+use super::{Ours, families, probing, release};
 use crate::ledger::{Known, Ledger, Slot};
 use crate::records::Address;
 use crate::sharing::Objection;
@@ -44,6 +44,8 @@ pub(super) enum Verdict {
     Good,
     /// It asks for something else.
     Unwanted,
+    /// It was not published yet, and another device uses it.
+    InConflict,
     /// It does not go with somebody who was there before.
     Unsharable(ObjectKey, Objection),
     /// It should be another one, though nobody asks for that.
@@ -181,6 +183,9 @@ impl<'a> Ours<'a> {
     pub(super) fn verdict(&self, holding: &Holding<'_>) -> Verdict {
         let address = holding.address;
         let wish = &self.known.wish;
+        if probing::conflict(holding.slot).is_some() {
+            return Verdict::InConflict;
+        }
         if wish.address(Family::of(address)).is_some_and(|wished| wished != address)
             || wish.pool.as_ref().is_some_and(|pool| *pool != self.pool_of(address))
         {

@@ -1,6 +1,7 @@
 //! Taking an address from a Service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fairlead_objects::ObjectKey;
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +10,9 @@ use super::spec;
 use crate::action::{Action, Guard};
 use crate::ledger::Ledger;
 use crate::records::{Address, Holder};
+
+/// How long an address is given to nobody that another device was seen to use.
+const AFTER_CONFLICT: Duration = Duration::from_mins(10);
 
 /// The objects of addresses that name this Service, by whatever UID, in the order of their addresses.
 pub(super) fn objects_of(ledger: &Ledger, key: &ObjectKey) -> Vec<Arc<Address>> {
@@ -35,10 +39,16 @@ pub(super) fn release(
         return Action::Update { current, spec, guard };
     }
     let pool = ledger.pools.of(object.address).or_else(|| ledger.pools.get(&object.spec.pool));
-    let cool_down = pool.map(|pool| pool.record.cool_down).unwrap_or_default();
+    let mut cool_down = pool.map(|pool| pool.record.cool_down).unwrap_or_default();
+    if object.probed == Some(false) {
+        cool_down = cool_down.max(AFTER_CONFLICT);
+    }
     let until = SignedDuration::try_from(cool_down).ok().and_then(|it| now.checked_add(it).ok());
     match until {
-        Some(until) if !cool_down.is_zero() => Action::Cool { current, until, guard },
+        // Speakers go on for a while when an object is deleted, as they do not know why; this they do.
+        Some(until) if !cool_down.is_zero() || object.answering.is_some() => {
+            Action::Cool { current, until, guard }
+        }
         _ => Action::Delete { current, guard },
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use fairlead_crds::Probe;
 use fairlead_objects::{Istr, Labels, LoadBalancer};
 
 use crate::announcements;
@@ -40,6 +41,11 @@ pub(super) fn spec(
         local: match first {
             Some((_, LoadBalancer { local, .. })) => *local,
             None => current.is_some_and(|it| it.spec.local),
+        },
+        // Whoever announces it later asks before it does, though nobody may be there yet who can.
+        probe: match pool {
+            Some(pool) => pool.record.probe != Some(Probe::Disabled),
+            None => current.is_some_and(|it| it.spec.probe),
         },
         services,
         announcements,

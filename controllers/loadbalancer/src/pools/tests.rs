@@ -90,7 +90,7 @@ fn pools_that_are_for_a_service_come_first_by_priority_and_name() {
 fn pools_are_for_namespaces_by_name_or_label_and_for_services_by_label() {
     let selector = |key: &str, value: &str| {
         let text = format!(r#"{{"matchLabels": {{"{key}": "{value}"}}}}"#);
-        crate::Selector::from(
+        fairlead_objects::Selector::from(
             &serde_json::from_str::<k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector>(&text)
                 .unwrap(),
         )

@@ -6,6 +6,7 @@ use fairlead_crds::names::POOL_LABEL;
 use fairlead_crds::{AddressPhase, LoadBalancerAddress};
 use fairlead_objects::{Istr, ObjectKey, Record, Resource, ResourceVersion, Uid};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use serde::Deserialize;
 
 use super::Identity;
@@ -32,10 +33,31 @@ pub struct Address {
     pub spec: AddressSpec,
     /// Set while `status.phase` is Cooling: until then it is given to nobody.
     pub cooling_until: Option<Timestamp>,
-    /// Does any speaker report about it (`status.node`, or a condition)?
+    /// Does any speaker report about it (`status.node`, or a condition of its own)?
     pub reported: bool,
     /// Is its condition `Announced` `True`?
     pub announced: bool,
+    /// The node that answers for it, while one does.
+    pub answering: Option<Answering>,
+    /// Since when nobody answers, if somebody said so (`Announced` is `False`).
+    pub silent_since: Option<Timestamp>,
+    /// Was the network asked for other users of it (`Probed`)? `False`: there is one. `None`: not yet.
+    pub probed: Option<bool>,
+    /// All conditions: who writes one writes the whole list.
+    pub conditions: Vec<meta::Condition>,
+    /// The other user of it, in words, while there is one (`Conflict`).
+    pub conflict: Option<Box<str>>,
+}
+
+/// A node that answers for an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answering {
+    /// `status.node`.
+    pub node: Istr,
+    /// `status.interface`; empty if it is not known.
+    pub interface: Istr,
+    /// `status.since`.
+    pub since: Option<Timestamp>,
 }
 
 /// `spec` of a `LoadBalancerAddress`, without the address.
@@ -49,6 +71,8 @@ pub struct AddressSpec {
     pub sharing_key: Istr,
     /// `local`: is it announced only where an endpoint is?
     pub local: bool,
+    /// `probe`: is the network asked for other users of it before a node answers?
+    pub probe: bool,
     /// `announcements`: how it is announced; by nobody if there is none.
     pub announcements: Vec<fairlead_crds::Announcement>,
 }
@@ -67,6 +91,12 @@ impl Address {
     #[must_use]
     pub fn holders(&self) -> &[Holder] {
         if self.cooling_until.is_some() { &[] } else { &self.spec.services }
+    }
+
+    /// Is there a condition `Probed`, whatever it says?
+    #[must_use]
+    pub fn tells_of_probing(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.type_ == "Probed")
     }
 
     /// Does it belong to the Service with this UID?
@@ -104,8 +134,23 @@ impl From<LoadBalancerAddress> for Address {
         let Identity { key, uid, version, generation: _, created } = Identity::from(&object.metadata);
         let pool_label = object.metadata.labels.as_ref().and_then(|labels| labels.get(POOL_LABEL));
         let status = object.status.unwrap_or_default();
-        let announced =
-            |kind: &str| status.conditions.iter().any(|it| it.type_ == kind && it.status == "True");
+        let condition = |kind: &str| status.conditions.iter().find(|it| it.type_ == kind);
+        let is = |kind: &str, value: &str| condition(kind).filter(|it| it.status == value);
+        let announced = is("Announced", "True").is_some();
+        let text = |text: &Option<String>| Istr::from(text.as_deref().unwrap_or_default());
+        let node = status.node.as_deref().filter(|_| announced);
+        let answering = node.map(|node| Answering {
+            node: node.into(),
+            interface: text(&status.interface),
+            since: status.since.as_ref().map(|time| time.0),
+        });
+        let silent_since = is("Announced", "False").map(|it| it.last_transition_time.0);
+        let probed = match condition("Probed").map(|it| it.status.as_str()) {
+            Some("True") => Some(true),
+            Some("False") => Some(false),
+            _ => None,
+        };
+        let conflict = is("Conflict", "True").map(|it| it.message.as_str().into());
         let cooling = status.phase == AddressPhase::Cooling;
         let until = status.cooling_until.as_ref().map(|time| time.0);
         let holder = |holder: fairlead_crds::Holder| Holder {
@@ -122,13 +167,21 @@ impl From<LoadBalancerAddress> for Address {
             address: object.spec.address.to_canonical(),
             // One without a time has nothing to wait for.
             cooling_until: cooling.then(|| until.unwrap_or(Timestamp::UNIX_EPOCH)),
-            reported: status.node.is_some() || !status.conditions.is_empty(),
-            announced: announced("Announced"),
+            // That nobody has asked is what we say ourselves.
+            reported: status.node.is_some()
+                || status.conditions.iter().any(|it| it.type_ != "Probed" || it.status != "Unknown"),
+            announced,
+            answering,
+            silent_since,
+            probed,
+            conflict,
+            conditions: status.conditions,
             spec: AddressSpec {
                 pool: object.spec.pool.into(),
                 services: object.spec.services.into_iter().map(holder).collect(),
                 sharing_key: object.spec.sharing_key.into(),
                 local: object.spec.local,
+                probe: object.spec.probe,
                 announcements: object.spec.announcements,
             },
         }

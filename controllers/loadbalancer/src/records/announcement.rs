@@ -1,11 +1,10 @@
 //! `Layer2Announcement`.
 
 use fairlead_crds::Layer2Announcement;
-use fairlead_objects::{Istr, ObjectKey, Record, Resource, ResourceVersion};
+use fairlead_objects::{Istr, ObjectKey, Record, Resource, ResourceVersion, Selector};
 use serde::Deserialize;
 
 use super::{Identity, selectors, strings};
-use crate::Selector;
 
 /// A `Layer2Announcement`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

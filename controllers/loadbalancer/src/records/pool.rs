@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use fairlead_crds::{Announce, FamilyUsage, LoadBalancerPool, Order, Requests, Sharing};
-use fairlead_objects::{Istr, Labels, ObjectKey, Record, Resource, ResourceVersion, Uid};
+use fairlead_crds::{Announce, FamilyUsage, LoadBalancerPool, Order, Probe, Requests, Sharing};
+use fairlead_objects::{Istr, Labels, ObjectKey, Record, Resource, ResourceVersion, Selector, Uid};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Condition, Identity, selectors, strings};
-use crate::Selector;
 
 /// A `LoadBalancerPool`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -48,6 +47,10 @@ pub struct Pool {
     pub sharing: Sharing,
     /// `spec.requests`: may Services ask for an address?
     pub requests: Requests,
+    /// `spec.probe`: is the network asked for other users of an address; `None`: if somebody is there who can.
+    pub probe: Option<Probe>,
+    /// `spec.probeTimeout`: how long a Service waits for that.
+    pub probe_timeout: Duration,
     /// `spec.announce`: is it announced where no `Layer2Announcement` selects it?
     pub announce: Announce,
     /// `status` as it was observed.
@@ -147,6 +150,8 @@ impl From<LoadBalancerPool> for Pool {
             drain: spec.drain,
             sharing: spec.sharing,
             requests: spec.requests,
+            probe: spec.probe,
+            probe_timeout: spec.probe_timeout.get(),
             announce: spec.announce,
             status: PoolStatus {
                 observed_generation: status.observed_generation.unwrap_or_default(),

@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 
 use fairlead_crds::{ReservationPhase, ServiceReservation};
-use fairlead_objects::{Istr, ObjectKey, Record, Resource, ResourceVersion, Service, Uid};
+use fairlead_objects::{Istr, ObjectKey, Record, Resource, ResourceVersion, Selector, Service, Uid};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Condition, Identity};
-use crate::Selector;
 
 /// A `ServiceReservation`, its load-balancer part.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

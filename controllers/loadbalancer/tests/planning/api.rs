@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use fairlead_crds::{LoadBalancerAddress, address::address_name};
 use fairlead_loadbalancer::records::{
-    Address, AddressSpec, Announcement, Pool, PoolStatus, Reservation, ReservationStatus,
+    Address, AddressSpec, Announcement, Answering, Pool, PoolStatus, Reservation, ReservationStatus,
 };
 use fairlead_loadbalancer::{Action, ConditionChange, Publication, body};
 use fairlead_objects::{
-    Family, Ingress, IngressPoint, Istr, Labels, LoadBalancer, ObjectKey, ResourceVersion, Service, Uid,
+    Family, Ingress, IngressPoint, Istr, Labels, LoadBalancer, Node, ObjectKey, Presence, PresentInterface,
+    ResourceVersion, Service, Uid, testing,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,12 +24,13 @@ pub(crate) enum Change {
     Pool(Istr, Option<Arc<Pool>>),
     Reservation(ObjectKey, Option<Arc<Reservation>>),
     Namespace(Istr, Option<Labels>),
-    Node(Istr, Option<Vec<IpAddr>>),
+    Node(Istr, Option<Arc<Node>>),
     ServiceCidr(Istr, Option<Vec<Istr>>),
     Announcement(Istr, Option<Arc<Announcement>>),
+    Presence(Istr, Option<Arc<Presence>>),
 }
 
-pub(crate) const KINDS: usize = 8;
+pub(crate) const KINDS: usize = 9;
 
 impl Change {
     fn kind(&self) -> usize {
@@ -41,6 +43,7 @@ impl Change {
             Self::Node(..) => 5,
             Self::ServiceCidr(..) => 6,
             Self::Announcement(..) => 7,
+            Self::Presence(..) => 8,
         }
     }
 }
@@ -60,7 +63,8 @@ pub(crate) struct Api {
     pub(crate) pools: BTreeMap<Istr, Arc<Pool>>,
     pub(crate) reservations: BTreeMap<ObjectKey, Arc<Reservation>>,
     pub(crate) namespaces: BTreeMap<Istr, Labels>,
-    pub(crate) nodes: BTreeMap<Istr, Vec<IpAddr>>,
+    pub(crate) nodes: BTreeMap<Istr, Arc<Node>>,
+    pub(crate) presences: BTreeMap<Istr, Arc<Presence>>,
     pub(crate) announcements: BTreeMap<Istr, Arc<Announcement>>,
     pub(crate) service_cidrs: BTreeMap<Istr, Vec<Istr>>,
     /// Everything that happened, by kind.
@@ -80,6 +84,7 @@ impl Api {
             reservations: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            presences: BTreeMap::new(),
             announcements: BTreeMap::new(),
             service_cidrs: BTreeMap::new(),
             changes: Default::default(),
@@ -212,9 +217,41 @@ impl Api {
     }
 
     pub(crate) fn put_node(&mut self, name: &str, addresses: &[&str]) {
-        let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
-        self.nodes.insert(name.into(), addresses.clone());
-        self.record(Change::Node(name.into(), Some(addresses)));
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        self.put_whole_node(Node { addresses, ..testing::node(name, None) });
+    }
+
+    pub(crate) fn put_whole_node(&mut self, node: Node) {
+        let (name, node) = (node.key.name.clone(), Arc::new(node));
+        self.nodes.insert(name.clone(), Arc::clone(&node));
+        self.record(Change::Node(name, Some(node)));
+    }
+
+    /// The speaker of a node says that it runs, with these interfaces, for the next 90 s.
+    pub(crate) fn put_speaker(&mut self, node: &str, interfaces: &[&str]) {
+        self.put_speaker_until(
+            node,
+            interfaces,
+            self.now.checked_add(SignedDuration::from_secs(90)).unwrap(),
+        );
+    }
+
+    /// As [`Api::put_speaker`], until then.
+    pub(crate) fn put_speaker_until(&mut self, node: &str, interfaces: &[&str], until: Timestamp) {
+        let interface = |name: &&str| PresentInterface {
+            name: (*name).into(),
+            mac: "02:00:00:00:00:01".into(),
+            addresses: Vec::new(),
+        };
+        let presence = Arc::new(Presence {
+            key: ObjectKey::new("fairlead-system", Presence::name_of(node)),
+            version: self.next(),
+            node: Some(node.into()),
+            until: Some(until),
+            interfaces: interfaces.iter().map(interface).collect(),
+        });
+        self.presences.insert(presence.key.name.clone(), Arc::clone(&presence));
+        self.record(Change::Presence(presence.key.name.clone(), Some(presence)));
     }
 
     pub(crate) fn put_service_cidr(&mut self, name: &str, cidrs: &[&str]) {
@@ -235,6 +272,41 @@ impl Api {
         edit(&mut object);
         object.version = self.next();
         self.store_address(object);
+    }
+
+    /// The speaker of a node says that it answers for an address, which was probed.
+    pub(crate) fn answer(&mut self, address: IpAddr, node: &str) {
+        let since = Some(self.now);
+        self.edit_address(address, |object| {
+            object.reported = true;
+            object.announced = true;
+            object.answering = Some(Answering { node: node.into(), interface: "eth0".into(), since });
+            object.silent_since = None;
+            object.probed = Some(true);
+            object.conflict = None;
+        });
+    }
+
+    /// The speaker that answered for an address says that nobody does any more.
+    pub(crate) fn fall_silent(&mut self, address: IpAddr) {
+        let now = Some(self.now);
+        self.edit_address(address, |object| {
+            object.announced = false;
+            object.answering = None;
+            object.silent_since = now;
+        });
+    }
+
+    /// A speaker says that another device uses an address; when it probed, or later.
+    pub(crate) fn in_conflict(&mut self, address: IpAddr, when_probed: bool) {
+        let found = format!("{address} is used by another device with MAC address 02:00:00:00:00:99");
+        self.edit_address(address, |object| {
+            object.reported = true;
+            object.conflict = Some(found.into());
+            if when_probed {
+                object.probed = Some(false);
+            }
+        });
     }
 
     pub(crate) fn delete_address(&mut self, address: IpAddr) {
@@ -280,6 +352,13 @@ impl Api {
             Action::Cool { current, until, .. } => {
                 let mut object = self.current(current)?;
                 object.cooling_until = Some(*until);
+                object.version = self.next();
+                Ok(Change::Address(self.store_address(object), true))
+            }
+            Action::NotProbed { current, message, now } => {
+                let mut object = self.current(current)?;
+                let sent = body::not_probed(current, message, *now);
+                object.conditions = serde_json::from_value(sent["status"]["conditions"].clone()).unwrap();
                 object.version = self.next();
                 Ok(Change::Address(self.store_address(object), true))
             }
@@ -388,6 +467,7 @@ fn in_words(action: &Action) -> String {
         Action::Create { address, spec } => format!("create {address} for {}", names(spec)),
         Action::Update { current, spec, .. } => format!("update {} for {}", current.address, names(spec)),
         Action::Cool { current, .. } => format!("cool {}", current.address),
+        Action::NotProbed { current, .. } => format!("nobody asked for {}", current.address),
         Action::Delete { current, .. } => format!("delete {}", current.address),
         Action::Publish(publication) => {
             let name = &publication.service.key.name;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the functions that are not tests serve tests only")]
 
 mod adoption;
+mod announced;
 mod api;
 mod assignment;
 mod draining;
@@ -11,6 +12,7 @@ mod manager;
 mod model;
 mod permissions;
 mod pool_changes;
+mod probing;
 mod reservations;
 mod rivals;
 mod sharing;

@@ -78,7 +78,8 @@ impl Manager {
         api.pools.values().for_each(|pool| self.ledger.put_pool(pool));
         api.reservations.values().for_each(|it| self.ledger.put_reservation(it));
         api.namespaces.iter().for_each(|(name, labels)| self.ledger.put_namespace(name, labels));
-        api.nodes.iter().for_each(|(name, addresses)| self.ledger.put_node(name, addresses));
+        api.nodes.values().for_each(|node| self.ledger.put_node(node));
+        api.presences.values().for_each(|presence| self.ledger.put_presence(presence));
         api.service_cidrs.iter().for_each(|(name, cidrs)| self.ledger.put_service_cidr(name, cidrs));
         api.announcements.values().for_each(|it| self.ledger.put_announcement(it));
         self.seen = std::array::from_fn(|kind| api.changes[kind].len());
@@ -132,12 +133,14 @@ impl Manager {
             Change::Reservation(key, None) => ledger.remove_reservation(key),
             Change::Namespace(name, Some(labels)) => ledger.put_namespace(name, labels),
             Change::Namespace(name, None) => ledger.remove_namespace(name),
-            Change::Node(name, Some(addresses)) => ledger.put_node(name, addresses),
+            Change::Node(_, Some(node)) => ledger.put_node(node),
             Change::Node(name, None) => ledger.remove_node(name),
             Change::ServiceCidr(name, Some(cidrs)) => ledger.put_service_cidr(name, cidrs),
             Change::ServiceCidr(name, None) => ledger.remove_service_cidr(name),
             Change::Announcement(_, Some(announcement)) => ledger.put_announcement(announcement),
             Change::Announcement(name, None) => ledger.remove_announcement(name),
+            Change::Presence(_, Some(presence)) => ledger.put_presence(presence),
+            Change::Presence(name, None) => ledger.remove_presence(name),
         }
     }
 
@@ -312,7 +315,7 @@ fn guard(action: &Action) -> Option<&fairlead_loadbalancer::Guard> {
         Action::Update { guard, .. } | Action::Cool { guard, .. } | Action::Delete { guard, .. } => {
             Some(guard)
         }
-        Action::Create { .. } | Action::Publish(_) => None,
+        Action::Create { .. } | Action::NotProbed { .. } | Action::Publish(_) => None,
     }
 }
 

@@ -71,6 +71,21 @@ impl World {
         self.settle();
     }
 
+    /// The speaker of a node says that it answers for an address, which was probed.
+    pub(crate) fn answer(&mut self, address: &str, node: &str) {
+        self.api.answer(ip(address), node);
+    }
+
+    /// The speaker that answered for an address says that nobody does any more.
+    pub(crate) fn fall_silent(&mut self, address: &str) {
+        self.api.fall_silent(ip(address));
+    }
+
+    /// A speaker says that another device uses an address; when it probed, or later.
+    pub(crate) fn in_conflict(&mut self, address: &str, when_probed: bool) {
+        self.api.in_conflict(ip(address), when_probed);
+    }
+
     /// What a Service of the namespace `shop`, or `namespace/name`, has in its status.
     pub(crate) fn addresses(&self, name: &str) -> Vec<String> {
         self.api.published(&key(name)).iter().map(ToString::to_string).collect()
@@ -80,7 +95,7 @@ impl World {
     pub(crate) fn told(&self, name: &str) -> (String, String) {
         let load_balancer = self.load_balancer(name);
         let condition = load_balancer.condition.as_ref().unwrap_or_else(|| panic!("{name} has no condition"));
-        assert_eq!(condition.ready, condition.reason == "Assigned");
+        assert_eq!(condition.ready, matches!(condition.reason.as_str(), "Assigned" | "Announced"));
         (condition.reason.to_string(), condition.message.to_string())
     }
 
@@ -143,6 +158,8 @@ pub(crate) fn pool(name: &str, parts: &[&str]) -> Pool {
         drain: false,
         sharing: Sharing::SameNamespace,
         requests: Requests::Allowed,
+        probe: None,
+        probe_timeout: Duration::from_secs(3),
         announce: Announce::Auto,
         status: PoolStatus::default(),
     }

@@ -59,6 +59,7 @@ impl Process {
         let (mut nodes, mut service_cidrs) = (Informer::new(&metrics), Informer::new(&metrics));
         let (mut pools, mut addresses) = (Informer::new(&metrics), Informer::new(&metrics));
         let (mut announcements, mut reservations) = (Informer::new(&metrics), Informer::new(&metrics));
+        let mut presences = Informer::new(&metrics);
         let permit = Permit::until(stop.clone()).narrowed(&gate);
         let told = EventMetrics::new(&registry);
         let (recorder, events) = events::channel(client, COMPONENT, told, permit.clone());
@@ -82,6 +83,7 @@ impl Process {
                 addresses: &mut addresses,
                 announcements: &mut announcements,
                 reservations: &mut reservations,
+                presences: &mut presences,
             },
             Writer::new(writing, permit, None),
             recorder,
@@ -96,6 +98,7 @@ impl Process {
         let (pools, addresses) = (process.inform(pools, api), process.inform(addresses, api));
         let (announcements, reservations) =
             (process.inform(announcements, api), process.inform(reservations, api));
+        let presences = process.inform(presences, api);
         process.tasks.spawn(async move {
             tokio::join!(
                 services.synced(),
@@ -105,7 +108,8 @@ impl Process {
                 pools.synced(),
                 addresses.synced(),
                 announcements.synced(),
-                reservations.synced()
+                reservations.synced(),
+                presences.synced()
             );
             controller.run(stop).await;
         });

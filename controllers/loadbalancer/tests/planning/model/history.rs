@@ -7,7 +7,7 @@ use std::time::Duration;
 use fairlead_crds::{Order, Requests, Sharing};
 use fairlead_loadbalancer::records::{Pool, Reservation, ReservedFor, ServiceAllocation};
 use fairlead_objects::{Family, FamilyPolicy, Istr, LoadBalancer, ObjectKey, Protocol, Service};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use smallvec::smallvec;
 
 use super::oracle;
@@ -22,6 +22,8 @@ pub(crate) struct History {
     rng: fastrand::Rng,
     api: Api,
     managers: Vec<Manager>,
+    /// Do speakers run?
+    speakers: bool,
     tell: bool,
     pub(crate) operations: usize,
 }
@@ -36,9 +38,14 @@ impl History {
             let pool = some_pool(&mut rng, name);
             api.put_pool(pool);
         }
+        let speakers = rng.bool();
+        if speakers {
+            api.put_node("node-1", &[]);
+            api.put_speaker_until("node-1", &["eth0"], Timestamp::MAX);
+        }
         let count = rng.usize(1..=2);
         let managers = (0..count).map(|_| Manager::start(&api, None)).collect();
-        Self { rng, api, managers, tell, operations: 0 }
+        Self { rng, api, managers, speakers, tell, operations: 0 }
     }
 
     pub(crate) fn run(&mut self) {
@@ -74,6 +81,11 @@ impl History {
             self.tell_writes(which, before);
             oracle::check_always(&self.api);
         }
+        if self.speakers {
+            for _ in 0..self.rng.usize(0..4) {
+                self.speaker_operation();
+            }
+        }
         if self.rng.u8(0..6) == 0 {
             let which = self.rng.usize(0..self.managers.len());
             self.say(|| format!("manager {which} crashes and starts again"));
@@ -82,6 +94,44 @@ impl History {
         if self.rng.u8(0..4) == 0 {
             self.api.pass(SignedDuration::from_millis(self.rng.i64(0..90_000)));
         }
+    }
+
+    /// A speaker says something about an address.
+    fn speaker_operation(&mut self) {
+        let bound = self.api.addresses.values().filter(|object| object.cooling_until.is_none());
+        let bound: Vec<IpAddr> = bound.map(|object| object.address).collect();
+        if bound.is_empty() {
+            return;
+        }
+        let address = bound[self.rng.usize(0..bound.len())];
+        match self.rng.u8(0..8) {
+            0 => {
+                self.say(|| format!("{address} is in use, as was seen when it was probed"));
+                self.api.in_conflict(address, true);
+            }
+            1 => {
+                self.say(|| format!("somebody else answers for {address}"));
+                self.api.in_conflict(address, false);
+            }
+            2 => {
+                self.say(|| format!("nobody answers for {address} any more"));
+                self.api.fall_silent(address);
+            }
+            _ => {
+                self.say(|| format!("a node answers for {address}"));
+                self.api.answer(address, "node-1");
+            }
+        }
+    }
+
+    /// In the end somebody answers for each address, or else what moves stays where it was, too.
+    fn answer_for_the_rest(&mut self) -> bool {
+        let silent = self.api.addresses.values().filter(|it| it.cooling_until.is_none() && !it.announced);
+        let silent: Vec<IpAddr> = silent.map(|object| object.address).collect();
+        for address in &silent {
+            self.api.answer(*address, "node-1");
+        }
+        !silent.is_empty()
     }
 
     fn tell_writes(&self, which: usize, before: usize) {
@@ -120,6 +170,9 @@ impl History {
 
     fn calm_down(&mut self) {
         self.quiet();
+        while self.speakers && self.answer_for_the_rest() {
+            self.quiet();
+        }
         self.say(|| "all is quiet".to_owned());
         oracle::check(&self.api);
         let before = self.api.writes.len();

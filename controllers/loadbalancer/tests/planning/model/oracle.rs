@@ -122,7 +122,7 @@ impl<'a> Model<'a> {
 
     fn is_given_out(&self, address: IpAddr) -> bool {
         let Some(pool) = self.pool_of.get(&address) else { return false };
-        let is_node = self.api.nodes.values().flatten().any(|it| *it == address);
+        let is_node = self.api.nodes.values().any(|node| node.addresses.contains(&address));
         !is_node && !pool.exclude.iter().any(|part| is_in_range(part, address))
     }
 
@@ -316,7 +316,8 @@ impl<'a> Model<'a> {
                 for other in &holders[..at] {
                     let condition = load_balancer(one).condition.as_ref();
                     // Who has no other place stays, and says so.
-                    let told = condition.is_some_and(|it| it.reason != "Assigned");
+                    let told =
+                        condition.is_some_and(|it| !["Assigned", "Announced"].contains(&it.reason.as_str()));
                     assert!(shares(one, other, pool) || told, "{address}: {} and {}", one.key, other.key);
                 }
             }
