@@ -9,6 +9,7 @@ mod loadbalancer;
 mod logging;
 mod manager;
 mod rivals;
+mod speaker;
 
 use std::process::ExitCode;
 
@@ -25,5 +26,6 @@ fn run() -> Result<ExitCode, Answer> {
     logging.start().map_err(|problem| Answer::Refused("fairlead", vec![problem]))?;
     Ok(match role {
         Role::Manager(config) => manager::run(config),
+        Role::Speaker(config) => speaker::run(config),
     })
 }

@@ -20,7 +20,11 @@ struct Fairlead {
 
 impl Fairlead {
     fn start(flags: &[&str]) -> Self {
-        let mut child = command(&[&IDLE, flags].concat()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::run(&[&IDLE, flags].concat())
+    }
+
+    fn run(arguments: &[&str]) -> Self {
+        let mut child = command(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         Self { child, log }
     }
@@ -162,4 +166,67 @@ fn an_address_in_use_is_said_in_a_sentence() {
     assert!(message.contains(&format!("cannot listen on {address} ")), "{message}");
     assert!(message.contains("another process has that port"), "{message}");
     assert!(!err.contains("panicked"), "{err}");
+}
+
+/// A kubeconfig of an API server that is not there, which is removed with this.
+struct Unreachable(std::path::PathBuf);
+
+impl Unreachable {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("kubeconfig-{}", std::process::id()));
+        let config = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+            // The port of tcpmux, which nobody has.
+            "clusters": [{ "name": "c", "cluster": { "server": "http://127.0.0.1:1" } }],
+            "users": [{ "name": "u", "user": {} }],
+        });
+        std::fs::write(&path, config.to_string()).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Unreachable {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_speaker_waits_for_the_api_server_and_says_so() {
+    let kubeconfig = Unreachable::new();
+    let flag = format!("--kubeconfig={}", kubeconfig.0.display());
+    let mut speaker = Fairlead::run(&[
+        "speaker",
+        "--node-name=node-1",
+        "--insecure-beacons",
+        "--logging-format=json",
+        "--admin-bind-address=127.0.0.1:0",
+        &flag,
+    ]);
+    speaker.wait_for("beacons are not authenticated");
+    let address = speaker.address();
+    speaker.wait_for("nothing is announced before it is known which cluster this is");
+    assert!(get(address, "/livez").ends_with("ok"));
+    let ready = get(address, "/readyz?verbose");
+    assert!(ready.starts_with("HTTP/1.1 500"), "{ready}");
+    assert!(ready.contains("waiting for the API server to say which cluster this is"), "{ready}");
+    speaker.signal(Signal::TERM);
+    speaker.wait_for("shutting down");
+    let (status, rest) = speaker.end();
+    assert_eq!(status.code(), Some(0), "{rest}");
+    assert!(rest.contains("fairlead speaker ended"), "{rest}");
+}
+
+#[test]
+fn a_speaker_without_keys_is_not_started() {
+    let (code, out, err) =
+        run(&["speaker", "--node-name=node-1", "--beacon-key-dir=/nowhere", "--logging-format=json"]);
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    let last: serde_json::Value = serde_json::from_str(err.lines().last().unwrap()).unwrap();
+    let message = last["message"].as_str().unwrap();
+    assert!(message.contains("the keys of the beacons cannot be read from /nowhere: "), "{message}");
+    assert!(message.contains("mount the Secret fairlead-beacon-key"), "{message}");
 }

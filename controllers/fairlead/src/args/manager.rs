@@ -20,7 +20,7 @@ use super::values::{
 use crate::logging::{Format, Logging};
 
 /// Our namespace where neither the flag nor the Pod says another.
-const NAMESPACE: &str = "fairlead-system";
+pub(super) const NAMESPACE: &str = "fairlead-system";
 /// Burst where only a rate is given: client-go's default.
 const BURST: u32 = 10;
 

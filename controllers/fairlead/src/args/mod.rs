@@ -1,7 +1,7 @@
 //! The command line: kube-controller-manager's flags in pflag's syntax, checked once and turned into types.
 //!
 //! ```text
-//! arguments ── clap: known flags, values as text ──▶ ManagerFlags ── check: all problems at once ──▶ ManagerConfig
+//! arguments ── clap: known flags, values as text ──▶ …Flags ── check: all problems at once ──▶ …Config
 //! ```
 
 mod controllers;
@@ -12,6 +12,7 @@ mod leader_election;
 mod loadbalancer;
 mod manager;
 mod mirroring;
+mod speaker;
 mod values;
 
 use std::ffi::OsString;
@@ -25,6 +26,8 @@ pub(crate) use self::controllers::{Controller, Controllers};
 pub(crate) use self::leader_election::LeaderElection;
 pub(crate) use self::manager::ManagerConfig;
 use self::manager::ManagerFlags;
+pub(crate) use self::speaker::SpeakerConfig;
+use self::speaker::SpeakerFlags;
 use crate::logging::Logging;
 
 /// What the process is to do.
@@ -41,6 +44,8 @@ pub(crate) struct Invocation {
 pub(crate) enum Role {
     /// `fairlead manager`
     Manager(ManagerConfig),
+    /// `fairlead speaker`
+    Speaker(SpeakerConfig),
 }
 
 /// The Kubernetes Service control plane.
@@ -62,6 +67,16 @@ enum RoleFlags {
     /// Exit codes: 0 after SIGTERM or SIGINT, 1 if something failed, 2 for wrong flags, 3 if leadership was lost; in all
     /// cases the log says why, and starting it again is right.
     Manager(Box<ManagerFlags>),
+
+    /// Answers for the addresses of Services of type LoadBalancer on the segments of this node.
+    ///
+    /// One runs on each node, in the network of the host, as UID 0 with the capability NET_RAW and no other. Which of the
+    /// nodes answers for an address they settle among themselves, by frames on the segment, also while the API server is
+    /// not there.
+    ///
+    /// Exit codes: 0 after SIGTERM or SIGINT, 1 if something failed, 2 for wrong flags; in all cases the log says why, and
+    /// starting it again is right.
+    Speaker(Box<SpeakerFlags>),
 }
 
 /// What the arguments mean apart from themselves; read once, so that their meaning can be tested.
@@ -69,6 +84,10 @@ enum RoleFlags {
 struct Environment {
     /// The namespace of the Pod that this process runs in.
     pod_namespace: Option<String>,
+    /// The variable `NODE_NAME`.
+    node_name: Option<String>,
+    /// The name of the host.
+    host_name: Option<String>,
     /// The variable `RUST_LOG`.
     rust_log: Option<String>,
 }
@@ -80,8 +99,14 @@ impl Environment {
                 .ok()
                 .map(|text| text.trim().to_owned())
                 .filter(|text| !text.is_empty());
-        let rust_log = std::env::var_os("RUST_LOG").map(|value| value.to_string_lossy().into_owned());
-        Self { pod_namespace, rust_log }
+        let variable =
+            |name| std::env::var_os(name).map(|value: OsString| value.to_string_lossy().into_owned());
+        Self {
+            pod_namespace,
+            node_name: variable("NODE_NAME").filter(|name| !name.is_empty()),
+            host_name: std::fs::read_to_string("/proc/sys/kernel/hostname").ok(),
+            rust_log: variable("RUST_LOG"),
+        }
     }
 }
 
@@ -120,22 +145,31 @@ pub(crate) fn parse() -> Result<Invocation, Answer> {
 
 fn parse_from(arguments: Vec<OsString>, environment: &Environment) -> Result<Invocation, Answer> {
     const MANAGER: &str = "fairlead manager";
-    let speaker = if arguments.get(1).is_some_and(|role| role == "manager") { MANAGER } else { "fairlead" };
+    const SPEAKER: &str = "fairlead speaker";
+    let named = match arguments.get(1).and_then(|role| role.to_str()) {
+        Some("manager") => MANAGER,
+        Some("speaker") => SPEAKER,
+        _ => "fairlead",
+    };
     let cli = command()
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(|error| answer(&error, speaker))?;
+        .map_err(|error| answer(&error, named))?;
     match cli.role {
         RoleFlags::Manager(flags) => match flags.check(environment) {
             Ok((logging, config)) => Ok(Invocation { logging, role: Role::Manager(config) }),
             Err(problems) => Err(Answer::Refused(MANAGER, problems)),
+        },
+        RoleFlags::Speaker(flags) => match flags.check(environment) {
+            Ok((logging, config)) => Ok(Invocation { logging, role: Role::Speaker(config) }),
+            Err(problems) => Err(Answer::Refused(SPEAKER, problems)),
         },
     }
 }
 
 /// clap's command with what pflag does otherwise.
 fn command() -> clap::Command {
-    Cli::command().mut_subcommand("manager", |manager| manager.mut_args(like_pflag).next_line_help(true))
+    Cli::command().mut_subcommands(|role| role.mut_args(like_pflag).next_line_help(true))
 }
 
 /// pflag takes the next argument as the value whatever it looks like (`--controllers -foo`), and shows defaults as

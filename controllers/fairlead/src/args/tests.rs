@@ -23,7 +23,7 @@ fn manager_in(flags: &[&str], environment: &Environment) -> Result<ManagerConfig
             assert_eq!(command, "fairlead manager");
             Err(problems)
         }
-        Err(Answer::Asked(text)) => panic!("printed {text}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -104,6 +104,20 @@ pub(super) fn duration(text: &str, (least, least_text): (Duration, &str)) -> Res
     }
 }
 
+/// A Go duration within a range, whose ends are given with their texts.
+pub(super) fn duration_up_to(
+    text: &str,
+    least: (Duration, &str),
+    (most, most_text): (Duration, &str),
+) -> Result<Duration, String> {
+    let duration = duration(text, least)?;
+    if duration <= most {
+        Ok(duration)
+    } else {
+        Err(format!("must not be more than {most_text}, but got {text}"))
+    }
+}
+
 /// A socket address; without a host, as Go takes it, it means all addresses.
 pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     let address = match text.strip_prefix(':') {
