@@ -20,21 +20,25 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// A namespace behind `node` with the address `number`, and a server on each port. `pod` is namespace and name.
+    /// A namespace behind `node` with the address `number`, and a server on each port: of TCP, and of UDP. `pod` is
+    /// namespace and name.
     pub(crate) fn make(
         site: &Site,
         node: &Node,
         pod: &(String, String),
         number: u8,
-        ports: impl Iterator<Item = u16>,
+        (tcp, udp): (&[u16], &[u16]),
     ) -> Result<Self> {
         let (ipv4, ipv6) = network::pod_address(node.index(), number);
         let host = site.host(&format!("pod-{}.{}", pod.0, pod.1), ipv4, ipv6)?;
         let mut body = Self { host, number, servers: Vec::new() };
         let outcome = network::plug_pod(node.host(), node.index(), &format!("pod{number}"), &body.host)
             .and_then(|()| {
-                for port in ports {
+                for &port in tcp {
                     body.servers.push(listen(site, &body.host, &pod.1, port)?);
+                }
+                for &port in udp {
+                    body.servers.push(listen_to_datagrams(site, &body.host, &pod.1, port)?);
                 }
                 Ok(())
             });
@@ -71,5 +75,20 @@ pub(crate) fn listen(site: &Site, host: &Host, name: &str, port: u16) -> Result<
     let address = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
     let listener = host.run(|| std::net::TcpListener::bind(address))?.context(what)?;
     let server = site.serve(listener, |listener| http::serve_pod(name.into(), listener)).context(what)?;
+    server.ok_or_else(|| Error::Invalid(format!("{}: the lab has ended", what())))
+}
+
+/// [`listen`] for UDP.
+fn listen_to_datagrams(site: &Site, host: &Host, name: &str, port: u16) -> Result<AbortHandle> {
+    let what = || format!("listening on UDP port {port} of {name}");
+    let address = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+    let socket = host.run(|| std::net::UdpSocket::bind(address))?.context(what)?;
+    socket.set_nonblocking(true).context(what)?;
+    let name = name.into();
+    let server = site.in_servers(|servers| {
+        let socket = tokio::net::UdpSocket::from_std(socket)?;
+        Ok::<_, std::io::Error>(servers.spawn(http::serve_datagrams(name, socket)).abort_handle())
+    });
+    let server = server.transpose().context(what)?;
     server.ok_or_else(|| Error::Invalid(format!("{}: the lab has ended", what())))
 }

@@ -245,6 +245,7 @@ impl LabBuilder {
             managers: std::sync::atomic::AtomicU8::new(0),
             rbac: tokio::sync::OnceCell::new(),
             crds: tokio::sync::OnceCell::new(),
+            policy: tokio::sync::OnceCell::new(),
         };
         Ok(Lab::new(Arc::new(shared), began.elapsed()))
     }

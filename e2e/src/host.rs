@@ -5,12 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::net::TcpSocket;
 
 use crate::command;
 use crate::error::{Context, Error, Result};
+use crate::frames::Mac;
 use crate::http::{self, Answer, Response};
 
 /// A network namespace of the lab. Cloning gives another handle on the same namespace.
@@ -92,6 +94,25 @@ impl Host {
         })
     }
 
+    /// Runs a closure in this network namespace on a thread of its own, and does not wait for it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when there is no thread for it.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<JoinHandle<Result<T>>> {
+        let host = self.clone();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            move_into_link_name_space(host.inner.handle.as_fd(), Some(LinkNameSpaceType::Network))
+                .map_err(std::io::Error::from)
+                .context(|| format!("entering the network namespace {}", host.inner.netns))?;
+            Ok(work())
+        });
+        thread.context(|| format!("starting the thread {name}"))
+    }
+
     /// Several `ip` commands in this namespace, for example `["link set eth0 down"]`.
     ///
     /// # Errors
@@ -99,6 +120,37 @@ impl Host {
     pub fn ip<S: AsRef<str>>(&self, lines: &[S]) -> Result<()> {
         let lines: Vec<_> = lines.iter().map(|line| line.as_ref().to_owned()).collect();
         command::ip(Some(&self.inner.netns), &lines)
+    }
+
+    /// The Ethernet address that an interface has now.
+    ///
+    /// # Errors
+    /// [`Error::Command`] when there is no such interface.
+    pub fn mac(&self, interface: &str) -> Result<Mac> {
+        let args = ["-n", &self.inner.netns, "-oneline", "link", "show", "dev", interface];
+        let said = command::run("ip", &args, "")?;
+        let words: Vec<_> = said.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == "link/ether").map(|at| at + 1);
+        let word = at.and_then(|at| words.get(at)).ok_or_else(|| {
+            Error::Invalid(format!("{interface} of {} has no Ethernet address", self.inner.name))
+        })?;
+        word.parse()
+    }
+
+    /// How many bytes an interface has received and sent so far.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is no such interface.
+    pub fn traffic(&self, interface: &str) -> Result<(u64, u64)> {
+        let what = || format!("reading what {} has received", self.inner.name);
+        let text = self.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))?.context(what)?;
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'));
+        let counts = line.map(|line| line.split_whitespace().filter_map(|word| word.parse().ok()).collect());
+        match counts.unwrap_or_else(Vec::new).as_slice() {
+            // Eight counts of what was received come first.
+            [received, _, _, _, _, _, _, _, sent, ..] => Ok((*received, *sent)),
+            _ => Err(Error::Invalid(format!("{} has no interface {interface}", self.inner.name))),
+        }
     }
 
     /// A command line that starts `program` in this namespace. It becomes that program, so that its process id
@@ -144,6 +196,37 @@ impl Host {
             url: format!("http://{to}/"),
             reason: format!("not the answer of a Pod's server: {} {}", response.status, response.body.trim()),
         })
+    }
+
+    /// [`Host::get`] over UDP: one datagram, which must be answered within two seconds.
+    ///
+    /// # Errors
+    /// As [`Host::get`].
+    pub async fn get_udp(&self, address: IpAddr, port: u16) -> Result<Answer> {
+        let to = SocketAddr::new(address, port);
+        let failed = |reason: String| Error::Http {
+            from: self.inner.name.clone(),
+            url: format!("udp://{to}"),
+            reason,
+        };
+        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = self.run(|| {
+            let socket = std::net::UdpSocket::bind(any)?;
+            socket.set_nonblocking(true).map(|()| socket)
+        })?;
+        let answer = async {
+            let socket = tokio::net::UdpSocket::from_std(socket?)?;
+            socket.connect(to).await?;
+            socket.send(b"?").await?;
+            let mut buffer = [0; 512];
+            let length = socket.recv(&mut buffer).await?;
+            Ok::<_, std::io::Error>(String::from_utf8_lossy(&buffer[..length]).into_owned())
+        };
+        let answer = tokio::time::timeout(http::TIMEOUT, answer).await;
+        let text = answer
+            .map_err(|_| failed(format!("no answer within {:?}", http::TIMEOUT)))?
+            .map_err(|error| failed(format!("no answer: {error}")))?;
+        Answer::parse(&text).ok_or_else(|| failed(format!("not the answer of a Pod's server: {text}")))
     }
 
     /// The Pods that answer `requests` connections, each with how often it did. Fails at the first one that

@@ -9,10 +9,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 /// How long a connection and its answer may take together.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What an HTTP server answered.
 #[derive(Clone, Debug)]
@@ -96,6 +96,19 @@ pub(crate) async fn serve_pod(pod: Arc<str>, listener: TcpListener) {
         // Accepting fails for a connection that is gone already; the next one may be well.
         if let Ok((stream, peer)) = listener.accept().await {
             tokio::spawn(serve_connection(pod.clone(), stream, peer));
+        }
+    }
+}
+
+/// Answers every datagram with [`Answer`] until the task is dropped.
+pub(crate) async fn serve_datagrams(pod: Arc<str>, socket: UdpSocket) {
+    let port = socket.local_addr().map_or(0, |address| address.port());
+    let mut buffer = [0; 512];
+    loop {
+        // Receiving fails for a peer that has refused an answer; the next one may be well.
+        if let Ok((_, peer)) = socket.recv_from(&mut buffer).await {
+            let answer = Answer { pod: pod.to_string(), client: peer.ip().to_canonical(), port };
+            let _ = socket.send_to(answer.to_line().as_bytes(), peer).await;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -32,6 +32,15 @@ pub enum Identity {
         /// Its name.
         name: String,
     },
+    /// A ServiceAccount by a token that is bound to an object, such as a Pod, and names its node. Both must exist.
+    BoundServiceAccount {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The object.
+        bound_to: BoundObjectReference,
+    },
 }
 
 impl Identity {
@@ -47,12 +56,20 @@ impl Identity {
         Self::ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
+    /// Whether it is known by a token, which passes where TLS ends on the way.
+    fn has_token(&self) -> bool {
+        matches!(self, Self::ServiceAccount { .. } | Self::BoundServiceAccount { .. })
+    }
+
     /// A name for files.
     fn file_name(&self) -> String {
         let name = match self {
             Self::Admin => "admin".to_owned(),
             Self::User { name, .. } => name.clone(),
             Self::ServiceAccount { namespace, name } => format!("{namespace}-{name}"),
+            Self::BoundServiceAccount { namespace, name, bound_to } => {
+                format!("{namespace}-{name}-{}", bound_to.name.as_deref().unwrap_or_default())
+            }
         };
         name.replace([':', '/'], "-")
     }
@@ -89,7 +106,7 @@ impl Writer {
         pki: &Pki,
         admin: Option<&kube::Client>,
     ) -> Result<PathBuf> {
-        if !endpoint.certificates && !matches!(identity, Identity::ServiceAccount { .. }) {
+        if !endpoint.certificates && !identity.has_token() {
             return Err(crate::Error::Invalid(format!(
                 "a client certificate ends at the faults and the API server does not see it: go through {} as a \
                  ServiceAccount, which has a token",
@@ -114,9 +131,12 @@ impl Writer {
                 self.certificate(name, user, group.as_deref(), pki)?
             }
             (Identity::ServiceAccount { namespace, name }, Some(admin)) => {
-                json!({ "token": token(admin, namespace, name).await? })
+                json!({ "token": token(admin, namespace, name, None).await? })
             }
-            (Identity::ServiceAccount { .. }, None) => {
+            (Identity::BoundServiceAccount { namespace, name, bound_to }, Some(admin)) => {
+                json!({ "token": token(admin, namespace, name, Some(bound_to)).await? })
+            }
+            (Identity::ServiceAccount { .. } | Identity::BoundServiceAccount { .. }, None) => {
                 return Err(crate::Error::Invalid("a token needs a running API server".into()));
             }
         };
@@ -158,11 +178,18 @@ pub(crate) async fn client(path: &Path) -> Result<kube::Client> {
 }
 
 /// A token that outlives any test.
-async fn token(admin: &kube::Client, namespace: &str, name: &str) -> Result<String> {
-    let request = TokenRequest {
-        spec: TokenRequestSpec { expiration_seconds: Some(24 * 3600), ..TokenRequestSpec::default() },
-        ..TokenRequest::default()
+async fn token(
+    admin: &kube::Client,
+    namespace: &str,
+    name: &str,
+    bound_to: Option<&BoundObjectReference>,
+) -> Result<String> {
+    let spec = TokenRequestSpec {
+        expiration_seconds: Some(24 * 3600),
+        bound_object_ref: bound_to.cloned(),
+        ..TokenRequestSpec::default()
     };
+    let request = TokenRequest { spec, ..TokenRequest::default() };
     let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), namespace);
     let answer = accounts
         .create_token_request(name, &PostParams::default(), &request)

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1 as core;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) rbac: tokio::sync::OnceCell<()>,
     /// Whether config/crd has been applied.
     pub(crate) crds: tokio::sync::OnceCell<()>,
+    /// Whether config/policy has been applied.
+    pub(crate) policy: tokio::sync::OnceCell<()>,
 }
 
 impl Shared {
@@ -349,6 +351,42 @@ impl Lab {
         node::register(&self.shared.api, name, zone, &[ipv4.to_string(), ipv6.to_string()], None).await
     }
 
+    /// Sets a label of a Node, or removes it.
+    ///
+    /// # Errors
+    /// [`Error::Api`] when there is no such Node.
+    pub async fn label_node(&self, name: &str, key: &str, value: Option<&str>) -> Result<()> {
+        let nodes: Api<core::Node> = Api::all(self.api());
+        let patch = Patch::Merge(json!({ "metadata": { "labels": { key: value } } }));
+        let patched = nodes.patch(name, &PatchParams::default(), &patch).await;
+        patched.map(drop).context(|| format!("changing the label {key} of the Node {name}"))
+    }
+
+    /// Sets a condition of a Node, such as `Ready` to `False`.
+    ///
+    /// # Errors
+    /// [`Error::Api`] when there is no such Node.
+    pub async fn set_node_condition(&self, name: &str, kind: &str, status: &str) -> Result<()> {
+        let nodes: Api<core::Node> = Api::all(self.api());
+        let condition =
+            json!({ "type": kind, "status": status, "reason": "LabSays", "message": "the lab says so" });
+        // Conditions of other types stay: they are merged by their type.
+        let patch = Patch::Strategic(json!({ "status": { "conditions": [condition] } }));
+        let patched = nodes.patch_status(name, &PatchParams::default(), &patch).await;
+        patched.map(drop).context(|| format!("setting {kind}={status} of the Node {name}"))
+    }
+
+    /// Changes the spec of a Node, for example `{"taints": [...]}`.
+    ///
+    /// # Errors
+    /// [`Error::Api`] when there is no such Node.
+    pub async fn patch_node_spec(&self, name: &str, spec: Value) -> Result<()> {
+        let nodes: Api<core::Node> = Api::all(self.api());
+        let patched =
+            nodes.patch(name, &PatchParams::default(), &Patch::Merge(json!({ "spec": spec }))).await;
+        patched.map(drop).context(|| format!("changing the spec of the Node {name}"))
+    }
+
     /// A `fairlead manager` to be.
     pub fn manager(&self) -> ManagerBuilder {
         ManagerBuilder::new(self.shared.clone())
@@ -389,6 +427,16 @@ impl Lab {
     /// [`Error::Command`] with what kubectl complained about.
     pub async fn apply_crds(&self) -> Result<()> {
         crate::manager::apply_crds(&self.shared).await
+    }
+
+    /// Applies `config/policy`, once. [`SpeakerBuilder::start`] does it by itself.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with what kubectl complained about.
+    ///
+    /// [`SpeakerBuilder::start`]: crate::SpeakerBuilder::start
+    pub async fn apply_policy(&self) -> Result<()> {
+        crate::manager::apply_policy(&self.shared).await
     }
 
     /// The metrics of the first API server.

@@ -214,7 +214,7 @@ impl LoadBalancer {
         has(&service).ok_or_else(|| Error::Invalid(format!("{self} has no condition with {reason}")))
     }
 
-    /// The events about it, as `reason: message`.
+    /// What Fairlead has told about it by events, as `reason: message`. The API server tells things, too.
     ///
     /// # Errors
     /// [`Error::Api`] when they cannot be listed.
@@ -223,10 +223,15 @@ impl LoadBalancer {
         let fields = format!("involvedObject.kind=Service,involvedObject.name={}", self.name);
         let list = api.list(&ListParams::default().fields(&fields)).await;
         let list = list.context(|| format!("listing the events about {self}"))?;
+        let is_ours = |event: &Event| {
+            let source = event.source.as_ref().and_then(|source| source.component.as_ref());
+            let reporter = event.reporting_component.as_ref();
+            source.into_iter().chain(reporter).any(|component| component.starts_with("fairlead"))
+        };
         let text = |event: Event| {
             format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default())
         };
-        Ok(list.items.into_iter().map(text).collect())
+        Ok(list.items.into_iter().filter(is_ours).map(text).collect())
     }
 }
 

@@ -300,6 +300,11 @@ pub(crate) async fn apply_crds(shared: &Arc<Shared>) -> Result<()> {
     shared.crds.get_or_try_init(apply_and_wait).await.map(drop)
 }
 
+/// Applies `config/policy` of this repository, unless that has been done in this lab.
+pub(crate) async fn apply_policy(shared: &Arc<Shared>) -> Result<()> {
+    shared.policy.get_or_try_init(|| apply(shared, "policy")).await.map(drop)
+}
+
 /// `kubectl apply -k` of a folder in `config`.
 async fn apply(shared: &Arc<Shared>, folder: &str) -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config").join(folder);

@@ -57,6 +57,8 @@ pub struct Node {
     zone: Option<String>,
     host: Host,
     proxy: Option<Process>,
+    /// What else runs on it, such as a speaker.
+    further: Mutex<Vec<Process>>,
     /// Last parts of the Pod addresses in use.
     taken: Mutex<BTreeSet<u8>>,
     last: Mutex<u8>,
@@ -71,6 +73,7 @@ impl Node {
             zone,
             host,
             proxy: None,
+            further: Mutex::default(),
             taken: Mutex::default(),
             last: Mutex::new(1),
         }
@@ -98,6 +101,16 @@ impl Node {
     #[must_use]
     pub fn proxy(&self) -> Option<&Process> {
         self.proxy.as_ref()
+    }
+
+    /// Takes in a process that ends when its node loses its power.
+    pub(crate) fn add_process(&self, process: Process) {
+        self.further.lock().push(process);
+    }
+
+    /// All of its processes.
+    pub(crate) fn processes(&self) -> Vec<Process> {
+        self.proxy.iter().chain(self.further.lock().iter()).cloned().collect()
     }
 
     pub(crate) fn index(&self) -> u8 {

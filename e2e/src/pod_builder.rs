@@ -50,6 +50,7 @@ struct Port {
     name: String,
     number: u16,
     protocol: &'static str,
+    served: bool,
 }
 
 impl PodBuilder {
@@ -84,13 +85,19 @@ impl PodBuilder {
 
     /// A TCP port with an HTTP server. Without any port there is `http`, 8080.
     pub fn port(mut self, name: &str, number: u16) -> Self {
-        self.ports.push(Port { name: name.to_owned(), number, protocol: "TCP" });
+        self.ports.push(Port { name: name.to_owned(), number, protocol: "TCP", served: true });
+        self
+    }
+
+    /// A UDP port with a server that answers every datagram.
+    pub fn udp_port(mut self, name: &str, number: u16) -> Self {
+        self.ports.push(Port { name: name.to_owned(), number, protocol: "UDP", served: true });
         self
     }
 
     /// A port of another protocol (UDP or SCTP), in the object only.
     pub fn declared_port(mut self, name: &str, number: u16, protocol: &'static str) -> Self {
-        self.ports.push(Port { name: name.to_owned(), number, protocol });
+        self.ports.push(Port { name: name.to_owned(), number, protocol, served: false });
         self
     }
 
@@ -187,8 +194,11 @@ impl PodBuilder {
         let number = node.take_address()?;
         let (ipv4, ipv6) = network::pod_address(node.index(), number);
         let pod = pod(node.name(), self.pick((ipv4, ipv6)));
-        let ports = self.ports.iter().filter(|port| port.protocol == "TCP").map(|port| port.number);
-        match Body::make(&shared.site, node, &pod.key(), number, ports) {
+        let ports = |protocol: &str| {
+            let served = self.ports.iter().filter(|port| port.served && port.protocol == protocol);
+            served.map(|port| port.number).collect::<Vec<_>>()
+        };
+        match Body::make(&shared.site, node, &pod.key(), number, (&ports("TCP"), &ports("UDP"))) {
             Ok(body) => shared.bodies.lock().insert(pod.key(), body),
             Err(error) => {
                 node.release_address(number);

@@ -81,7 +81,7 @@ async fn impossible(lab: &Lab, shop: &LoadBalancer, taken: &str) -> Result<()> {
     shop.wait_reason("NoPool").await?;
     why(lab, &["foreign", "taken", "unknown", "shop"]).await?;
     kubectl(lab, &["annotate", "service", "shop", "fairlead.dev/pool-"]).await?;
-    shop.wait_reason("Assigned").await?;
+    shop.wait_reason("Announced").await?;
     kubectl(lab, &["delete", "service", "foreign", "taken", "unknown"]).await
 }
 

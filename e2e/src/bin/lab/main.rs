@@ -1,9 +1,10 @@
-//! `lab demo` shows the Service path from a Pod's readiness to a client, and how Services get addresses; `lab up` is just a
-//! lab to play with.
+//! `lab demo` shows the Service path from a Pod's readiness to a client, how Services get addresses, and how these are
+//! answered for; `lab up` is just a lab to play with.
 //!
 //! Both run inside `hack/in-namespace`: `make demo`, `make lab`.
 
 mod addresses;
+mod announcing;
 mod demo;
 
 use std::process::ExitCode;
@@ -88,6 +89,7 @@ async fn run(arguments: &LabArguments, show: bool, exit: bool) -> Result<()> {
         // Kubernetes' own controllers give no addresses.
         if arguments.controller == Controller::Fairlead {
             addresses::show(&lab).await?;
+            announcing::show(&lab).await?;
         }
         lab.check()?;
     }
@@ -125,6 +127,13 @@ async fn start(arguments: &LabArguments) -> Result<Lab> {
             lab.manager().start().await?;
             println!(
                 "fairlead manager is ready after {:.1} s, as system:serviceaccount:fairlead-system:fairlead-manager.",
+                began.elapsed().as_secs_f32()
+            );
+            let began = Instant::now();
+            lab.speakers(lab.nodes()).await?;
+            println!(
+                "fairlead speaker is ready on {} nodes after {:.1} s, with no capability but NET_RAW.",
+                arguments.nodes,
                 began.elapsed().as_secs_f32()
             );
         }
