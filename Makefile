@@ -42,6 +42,11 @@ weather: tools ## Run the release build in the worst weather, MINUTES=10, and sa
 	FAIRLEAD_BINARY=$$(hack/target-directory)/release/fairlead MINUTES=$(MINUTES) \
 	  cargo test --workspace --test convergence_real worst_weather -- --ignored --nocapture
 
+.PHONY: fuzz
+fuzz: MINUTES ?= 10
+fuzz: ## Give strange bytes to whatever reads frames, MINUTES=10 in all; needs a nightly Rust and cargo-fuzz
+	@hack/fuzz run $(MINUTES)
+
 SEEDS ?= 200
 MODE ?= both
 
@@ -74,12 +79,17 @@ drill-loadbalancer: tools ## Kill the manager ROUNDS=200 times between allocatio
 	FAIRLEAD_METALLB=$$(hack/metallb-binary) FAIRLEAD_DRILLS=long $(if $(filter command line,$(origin ROUNDS)),FAIRLEAD_ROUNDS=$(ROUNDS)) \
 	  cargo test --workspace --test load_balancer -- --include-ignored --nocapture
 
+.PHONY: drill-speaker
+drill-speaker: tools ## Ten minutes without the API server, ROUNDS=50 strangers that come and go, 200 speakers' API traffic
+	FAIRLEAD_OUTAGE=600 FAIRLEAD_ROUNDS=$(if $(filter command line,$(origin ROUNDS)),$(ROUNDS),50) \
+	  cargo test --workspace --test speaker -- --include-ignored --nocapture
+
 .PHONY: drills
 drills: tools ## Run every fault drill in full length, and tell durations and what was written afterwards; DRILL=name runs one
 	@hack/drills $(DRILL)
 
 .PHONY: bench
-bench: bench-memory bench-planning bench-compare bench-loadbalancer ## Run all benchmarks
+bench: bench-memory bench-planning bench-compare bench-loadbalancer bench-failover bench-speaker ## Run all benchmarks
 
 .PHONY: bench-compare
 bench-compare: tools ## Fairlead against kube-controller-manager: CPU, memory, latency (about 25 minutes)
@@ -88,6 +98,14 @@ bench-compare: tools ## Fairlead against kube-controller-manager: CPU, memory, l
 .PHONY: bench-loadbalancer
 bench-loadbalancer: tools ## Addresses for Services, against MetalLB's controller: waits, API writes, CPU, memory
 	@hack/bench loadbalancer $(ARGS)
+
+.PHONY: bench-failover
+bench-failover: tools ## What a client misses when an address moves: power-off, cable, SIGTERM, ...; ROUNDS=20 of each
+	@hack/bench failover --rounds $(ROUNDS) $(ARGS)
+
+.PHONY: bench-speaker
+bench-speaker: tools ## What 1, 1,000 and 5,000 addresses cost a speaker, and how fast it answers, beside the kernel
+	@hack/bench speaker $(ARGS)
 
 .PHONY: bench-memory
 bench-memory: tools ## Memory of a cluster with 150,000 Pods

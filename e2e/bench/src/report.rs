@@ -105,6 +105,31 @@ impl Report {
 
     /// Writes the ratios as lines of JSON, and prints the table.
     pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.judge_all()?;
+        let table = self.table();
+        self.close(&table)
+    }
+
+    /// [`Report::finish`] with a table of the benchmark's own in front of its goals.
+    pub(crate) fn finish_with(mut self, columns: &[Vec<String>]) -> io::Result<()> {
+        self.judge_all()?;
+        let goals = self.goals.iter().filter_map(|goal| {
+            let Verdict { value, met } = self.judge(goal)?;
+            let verdict = if met { "met" } else { "MISSED" };
+            Some(format!("{verdict:<7} {} <= {}: {}", goal.measure, figure(goal.at_most), figure(value)))
+        });
+        let table = format!("{}\n\n{}", align(columns), goals.collect::<Vec<_>>().join("\n"));
+        self.close(&table)
+    }
+
+    fn close(mut self, table: &str) -> io::Result<()> {
+        self.lines.flush()?;
+        println!("\n{table}");
+        println!("took {:.0} s", self.began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn judge_all(&mut self) -> io::Result<()> {
         for goal in std::mem::take(&mut self.goals) {
             if let Some(Verdict { value, met }) = self.judge(&goal) {
                 let kind = if goal.against.is_some() { "ratio" } else { "median" };
@@ -115,9 +140,6 @@ impl Report {
             }
             self.goals.push(goal);
         }
-        self.lines.flush()?;
-        println!("\n{}", self.table());
-        println!("took {:.0} s", self.began.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -167,7 +189,7 @@ impl Report {
             rows.push([
                 if measure == last { String::new() } else { measure.to_owned() },
                 side.to_owned(),
-                rounds.join(" "),
+                if rounds.len() > SHOWN { format!("{} values", rounds.len()) } else { rounds.join(" ") },
                 median(&values).map(figure).unwrap_or_default(),
                 unit.to_owned(),
                 ratio.map(|verdict| format!("{:.2}", verdict.value)).unwrap_or_default(),
@@ -207,16 +229,22 @@ fn figure(value: f64) -> String {
     }
 }
 
+/// More values of a measure than these are not shown one by one.
+const SHOWN: usize = 10;
+
 /// Columns under each other, numbers too, as they are short.
-fn align(rows: &[[String; 8]]) -> String {
-    let mut widths = [0; 8];
+fn align(rows: &[impl AsRef<[String]>]) -> String {
+    let mut widths = Vec::new();
     for row in rows {
+        let row = row.as_ref();
+        widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = cell.chars().count().max(*width);
         }
     }
     let lines = rows.iter().map(|row| {
-        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<_> =
+            row.as_ref().iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
         cells.join("  ").trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
