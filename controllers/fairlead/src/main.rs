@@ -9,6 +9,7 @@ mod loadbalancer;
 mod logging;
 mod manager;
 mod rivals;
+mod role;
 mod speaker;
 
 use std::process::ExitCode;

@@ -17,11 +17,10 @@ use crate::args::{Controller, ManagerConfig};
 use crate::controllers::{self, Process};
 use crate::identity::Identity;
 use crate::leadership::Leadership;
+use crate::role::{self, ADMIN_GRACE};
 
 /// How long rounds in progress may take to end. A Pod has 30 s by default between SIGTERM and SIGKILL.
 const WORK_GRACE: Duration = Duration::from_secs(15);
-/// How long the admin server may take to end, once everything else has.
-const ADMIN_GRACE: Duration = Duration::from_secs(5);
 
 /// The exit code when leadership was lost. kube-controller-manager has 1 for that, which here means a failure.
 const LEADERSHIP_LOST: u8 = 3;
@@ -45,17 +44,7 @@ impl From<String> for Failure {
 pub(crate) fn run(config: ManagerConfig) -> ExitCode {
     // One thread: a change goes through many small tasks, and handing each to another thread costs more than it brings
     // (a quarter of the CPU of a readiness flip by `make bench-compare`). What takes long is the API server's work.
-    let outcome = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::from(format!("cannot start the runtime: {error}")))
-        .and_then(|runtime| {
-            let outcome = runtime.block_on(serve(config));
-            // What blocks a thread, such as a credential plugin that hangs, must not keep the process.
-            runtime.shutdown_background();
-            outcome
-        });
-    match outcome {
+    match role::block_on(serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("fairlead manager ends: {error}");
@@ -113,24 +102,17 @@ async fn serve(config: ManagerConfig) -> Result<(), Failure> {
     };
     // Asked again, because a task that ends with the shutdown may have been seen first.
     if let Some(ended) = lost.filter(|ended| ended.panic.is_some() || !shutdown.has_begun()) {
-        let how = ended.panic.unwrap_or_else(|| "it returned".to_owned());
-        return Err(format!("the task {} ended before its time: {how}", ended.name).into());
+        return Err(role::too_early(ended).into());
     }
 
-    let left = work.drain(WORK_GRACE).await;
-    if !left.is_empty() {
-        warn!(tasks = left.join(","), "some tasks did not end in time");
-    }
+    let drained = role::drain(work, WORK_GRACE).await;
     writes.cancel();
     // Only who has written the last is followed at once; otherwise others wait until the lease expires.
-    if left.is_empty() {
+    if drained {
         leadership.release().await;
     }
     stop_admin.cancel();
-    let left = serving.drain(ADMIN_GRACE).await;
-    if !left.is_empty() {
-        warn!(tasks = left.join(","), "some tasks did not end in time");
-    }
+    role::drain(serving, ADMIN_GRACE).await;
     info!("fairlead manager ended");
     Ok(())
 }
@@ -141,16 +123,12 @@ fn other(error: impl Error + 'static) -> Failure {
 
 /// Says at the start of the log what this process is going to do.
 fn describe(config: &ManagerConfig, identity: &Identity) {
-    let credentials = match &config.kubeconfig {
-        Some(path) => path.display().to_string(),
-        None => "service account of the Pod".to_owned(),
-    };
     info!(
         version = env!("CARGO_PKG_VERSION"),
         %identity,
         controllers = %config.controllers,
         namespace = config.namespace,
-        credentials,
+        credentials = role::credentials(config.kubeconfig.as_deref()),
         server = config.master.as_ref().map(tracing::field::display),
         qps = config.api_limit.map(|limit| limit.qps),
         burst = config.api_limit.map(|limit| limit.burst),

@@ -10,7 +10,7 @@ use fairlead_machinery::admin::{Admin, Check, Checks};
 use fairlead_machinery::client::{self, ClientSettings, Clients};
 use fairlead_machinery::permit::Permit;
 use fairlead_machinery::process_metrics;
-use fairlead_machinery::shutdown::{Ended, Shutdown, Tasks};
+use fairlead_machinery::shutdown::{Shutdown, Tasks};
 use fairlead_machinery::write::Writer;
 use fairlead_speaker::agent::{self, Shown};
 use fairlead_speaker::interfaces::Survey;
@@ -24,28 +24,17 @@ use tracing::{error, info, warn};
 
 use crate::args::SpeakerConfig;
 use crate::identity::Identity;
+use crate::role::{self, ADMIN_GRACE};
 
 /// How long what talks to the API server may take to end, once the addresses are handed over.
 const WORK_GRACE: Duration = Duration::from_secs(5);
-/// How long the admin server may take to end, once everything else has.
-const ADMIN_GRACE: Duration = Duration::from_secs(5);
 
 type Failure = Box<dyn Error>;
 
 /// Runs until a signal ends it. 0 after an orderly end; why it is another code is in the log.
 pub(crate) fn run(config: SpeakerConfig) -> ExitCode {
     // One thread for all that talks to the API server; those of the interfaces are their own.
-    let outcome = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::from(format!("cannot start the runtime: {error}")))
-        .and_then(|runtime| {
-            let outcome = runtime.block_on(serve(config));
-            // What blocks a thread, such as a credential plugin that hangs, must not keep the process.
-            runtime.shutdown_background();
-            outcome
-        });
-    match outcome {
+    match role::block_on(serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("fairlead speaker ends: {error}");
@@ -83,7 +72,7 @@ async fn serve(config: SpeakerConfig) -> Result<(), Failure> {
     let wires = tokio::select! {
         biased;
         () = shutdown.begun() => None,
-        Some(ended) = serving.next_ended() => return Err(too_early(ended)),
+        Some(ended) = serving.next_ended() => return Err(role::too_early(ended)),
         started = start => Some(started?),
     };
     if let Some(wires) = wires {
@@ -95,7 +84,7 @@ async fn serve(config: SpeakerConfig) -> Result<(), Failure> {
             Some(ended) = work.next_ended() => Some(ended),
         };
         if let Some(ended) = ended {
-            return Err(too_early(ended));
+            return Err(role::too_early(ended));
         }
         // Others take over before anything ends here; the API server is not needed for it.
         if wires.drain(config.drain_limit).await {
@@ -105,15 +94,9 @@ async fn serve(config: SpeakerConfig) -> Result<(), Failure> {
         }
     }
     stop.cancel();
-    let left = work.drain(WORK_GRACE).await;
-    if !left.is_empty() {
-        warn!(tasks = left.join(","), "some tasks did not end in time");
-    }
+    role::drain(work, WORK_GRACE).await;
     stop_admin.cancel();
-    let left = serving.drain(ADMIN_GRACE).await;
-    if !left.is_empty() {
-        warn!(tasks = left.join(","), "some tasks did not end in time");
-    }
+    role::drain(serving, ADMIN_GRACE).await;
     info!("fairlead speaker ended");
     Ok(())
 }
@@ -224,23 +207,14 @@ async fn pass_keys(mut ring: watch::Receiver<KeyRing>, wires: Wires, stop: Cance
     }
 }
 
-fn too_early(ended: Ended) -> Failure {
-    let how = ended.panic.unwrap_or_else(|| "it returned".to_owned());
-    format!("the task {} ended before its time: {how}", ended.name).into()
-}
-
 /// Says at the start of the log what this process is going to do.
 fn describe(config: &SpeakerConfig, identity: &Identity) {
-    let credentials = match &config.kubeconfig {
-        Some(path) => path.display().to_string(),
-        None => "service account of the Pod".to_owned(),
-    };
     info!(
         version = env!("CARGO_PKG_VERSION"),
         %identity,
         node = config.node,
         namespace = config.namespace,
-        credentials,
+        credentials = role::credentials(config.kubeconfig.as_deref()),
         server = config.master.as_ref().map(tracing::field::display),
         weight = config.weight,
         beacon_period = ?config.beacon_period,

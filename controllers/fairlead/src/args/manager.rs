@@ -8,19 +8,16 @@ use clap::Args;
 use http::Uri;
 
 use super::Environment;
+use super::common::{CommonFlags, namespace_or_default};
 use super::controllers::Controllers;
 use super::endpoints::{EndpointsConfig, EndpointsFlags};
 use super::endpointslice::{EndpointSliceConfig, EndpointSliceFlags};
 use super::leader_election::{LeaderElection, LeaderElectionFlags};
 use super::loadbalancer::{LoadBalancerConfig, LoadBalancerFlags};
 use super::mirroring::{MirroringConfig, MirroringFlags};
-use super::values::{
-    NO_TIME, Problems, boolean, duration, float32, int32, namespace, server, socket_address,
-};
-use crate::logging::{Format, Logging};
+use super::values::{NO_TIME, Problems, boolean, duration, float32, int32, namespace, socket_address};
+use crate::logging::Logging;
 
-/// Our namespace where neither the flag nor the Pod says another.
-pub(super) const NAMESPACE: &str = "fairlead-system";
 /// Burst where only a rate is given: client-go's default.
 const BURST: u32 = 10;
 
@@ -108,30 +105,13 @@ pub(super) struct ManagerFlags {
     )]
     rival_check: String,
 
-    /// Sets the log format. Permitted formats: "json", "text".
-    #[arg(long, value_name = "string", default_value = "text", help_heading = LOGS)]
-    logging_format: String,
-
-    /// Number for the log level verbosity, 0 to 10: up to 2 information, 3 and 4 debugging, 5 to 7 tracing, from 8
-    /// on libraries as well. The environment variable RUST_LOG, if set, decides instead.
-    #[arg(short = 'v', long = "v", value_name = "Level", default_value = "0", help_heading = LOGS)]
-    verbosity: String,
-
-    /// Path to kubeconfig file with authorization and master location information (the master location can be
-    /// overridden by the master flag). Default: the service account of the Pod.
-    #[arg(long, value_name = "string", default_value = "", help_heading = MISC)]
-    kubeconfig: String,
-
-    /// The URL of the Kubernetes API server (overrides any value in kubeconfig).
-    #[arg(long, value_name = "string", default_value = "", help_heading = MISC)]
-    master: String,
+    #[command(flatten)]
+    common: CommonFlags,
 }
 
 // kube-controller-manager's sections, so that the two texts can be laid side by side.
 const GENERIC: &str = "Generic flags";
 const FAIRLEAD: &str = "Fairlead flags";
-const LOGS: &str = "Logs flags";
-const MISC: &str = "Misc flags";
 
 /// What `fairlead manager` is to do. Every value is within its range.
 #[derive(Debug)]
@@ -196,24 +176,12 @@ impl ManagerFlags {
         let prune_leftovers = problems.take("prune-leftovers", boolean(&self.prune_leftovers));
         let admin_bind_address =
             problems.take("admin-bind-address", socket_address(&self.admin_bind_address));
-        let namespace = problems.take("namespace", namespace(self.namespace_or_default(environment)));
+        let namespace =
+            problems.take("namespace", namespace(namespace_or_default(&self.namespace, environment)));
         let recheck_period =
             problems.take("recheck-period", duration(&self.recheck_period, (Duration::from_secs(1), "1s")));
         let rival_check = problems.take("rival-check", boolean(&self.rival_check));
-        let format = problems.take("logging-format", Format::parse(&self.logging_format));
-        let verbosity = problems.take("v", int32(&self.verbosity, &(0..=10)));
-        let master = match self.master.as_str() {
-            "" => Some(None),
-            master => problems.take("master", server(master)).map(Some),
-        };
-        // A wrong format or level is noted already; the variable is looked at all the same.
-        let logging = Logging::new(
-            format.unwrap_or(Format::Text),
-            verbosity.unwrap_or_default(),
-            environment.rust_log.as_deref(),
-        )
-        .map_err(|problem| problems.add(problem))
-        .ok();
+        let (logging, master) = self.common.check(environment, &mut problems);
 
         let (
             Some(controllers),
@@ -254,7 +222,7 @@ impl ManagerFlags {
             return Err(problems.into_sentences());
         };
         let config = ManagerConfig {
-            kubeconfig: (!self.kubeconfig.is_empty()).then(|| PathBuf::from(&self.kubeconfig)),
+            kubeconfig: self.common.kubeconfig(),
             master,
             api_limit: (qps > 0.0)
                 .then(|| ApiLimit { qps, burst: if burst == 0 { BURST } else { burst.cast_unsigned() } }),
@@ -272,14 +240,6 @@ impl ManagerFlags {
             notices: self.notices(qps, burst),
         };
         Ok((logging, config))
-    }
-
-    fn namespace_or_default<'a>(&'a self, environment: &'a Environment) -> &'a str {
-        match (self.namespace.as_str(), &environment.pod_namespace) {
-            ("", Some(pod)) => pod,
-            ("", None) => NAMESPACE,
-            (namespace, _) => namespace,
-        }
     }
 
     fn notices(&self, qps: f32, burst: i32) -> Vec<&'static str> {

@@ -4,6 +4,7 @@
 //! arguments ── clap: known flags, values as text ──▶ …Flags ── check: all problems at once ──▶ …Config
 //! ```
 
+mod common;
 mod controllers;
 mod endpoints;
 mod endpointslice;

@@ -9,16 +9,15 @@ use fairlead_speaker::interfaces::{DEFAULT_EXCLUDED, Patterns};
 use http::Uri;
 
 use super::Environment;
-use super::manager::NAMESPACE;
+use super::common::{CommonFlags, namespace_or_default};
 use super::values::{
-    NO_TIME, Problems, boolean, duration_up_to, int32, namespace, object_name, server, socket_address,
+    NO_TIME, Problems, boolean, duration_up_to, int32, namespace, object_name, socket_address,
 };
-use crate::logging::{Format, Logging};
+use crate::logging::Logging;
 
 const NODE: &str = "Node flags";
 const SEGMENT: &str = "Segment flags";
 const SERVING: &str = "Serving flags";
-const LOGS: &str = "Logs flags";
 const MISC: &str = "Misc flags";
 
 /// The least time between two beacons, and the most.
@@ -106,23 +105,8 @@ pub(super) struct SpeakerFlags {
     #[arg(long, value_name = "ip:port", default_value = "127.0.0.1:10271", help_heading = SERVING)]
     admin_bind_address: String,
 
-    /// Sets the log format. Permitted formats: "json", "text".
-    #[arg(long, value_name = "string", default_value = "text", help_heading = LOGS)]
-    logging_format: String,
-
-    /// Number for the log level verbosity, 0 to 10: up to 2 information, 3 and 4 debugging, 5 to 7 tracing, from 8
-    /// on libraries as well. The environment variable RUST_LOG, if set, decides instead.
-    #[arg(short = 'v', long = "v", value_name = "Level", default_value = "0", help_heading = LOGS)]
-    verbosity: String,
-
-    /// Path to kubeconfig file with authorization and master location information (the master location can be
-    /// overridden by the master flag). Default: the service account of the Pod.
-    #[arg(long, value_name = "string", default_value = "", help_heading = MISC)]
-    kubeconfig: String,
-
-    /// The URL of the Kubernetes API server (overrides any value in kubeconfig).
-    #[arg(long, value_name = "string", default_value = "", help_heading = MISC)]
-    master: String,
+    #[command(flatten)]
+    common: CommonFlags,
 
     /// Our own namespace. Default: that of the Pod, outside of a Pod fairlead-system.
     #[arg(long, value_name = "string", default_value = "", help_heading = MISC)]
@@ -177,28 +161,16 @@ impl SpeakerFlags {
             problems.take("drain-limit", duration_up_to(&self.drain_limit, NO_TIME, MOST_DRAIN));
         let admin_bind_address =
             problems.take("admin-bind-address", socket_address(&self.admin_bind_address));
-        let namespace = problems.take("namespace", namespace(self.namespace_or_default(environment)));
-        let master = match self.master.as_str() {
-            "" => Some(None),
-            master => problems.take("master", server(master)).map(Some),
-        };
+        let namespace =
+            problems.take("namespace", namespace(namespace_or_default(&self.namespace, environment)));
         if self.beacon_key_dir.is_empty() {
             problems
                 .add("--beacon-key-dir must be a directory; --insecure-beacons does without keys".to_owned());
         }
-        let format = problems.take("logging-format", Format::parse(&self.logging_format));
-        let verbosity = problems.take("v", int32(&self.verbosity, &(0..=10)));
-        // A wrong format or level is noted already; the variable is looked at all the same.
-        let logging = Logging::new(
-            format.unwrap_or(Format::Text),
-            verbosity.unwrap_or_default(),
-            environment.rust_log.as_deref(),
-        )
-        .map_err(|problem| problems.add(problem))
-        .ok();
+        let (logging, master) = self.common.check(environment, &mut problems);
         let config = || {
             Some(SpeakerConfig {
-                kubeconfig: (!self.kubeconfig.is_empty()).then(|| PathBuf::from(&self.kubeconfig)),
+                kubeconfig: self.common.kubeconfig(),
                 master: master?,
                 namespace: namespace?,
                 node: node?,
@@ -227,14 +199,6 @@ impl SpeakerFlags {
             (name, _, _) => name,
         };
         object_name(name)
-    }
-
-    fn namespace_or_default<'a>(&'a self, environment: &'a Environment) -> &'a str {
-        match (self.namespace.as_str(), &environment.pod_namespace) {
-            ("", Some(pod)) => pod,
-            ("", None) => NAMESPACE,
-            (namespace, _) => namespace,
-        }
     }
 }
 
