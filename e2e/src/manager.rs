@@ -1,9 +1,8 @@
 //! `fairlead manager` under test.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::Path;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,23 +11,19 @@ use crate::api_server::Endpoint;
 use crate::binaries;
 use crate::builder::blocking;
 use crate::command;
-use crate::control_plane::{answers_ok, ready, start_in};
+use crate::control_plane::start_in;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::http::Response;
 use crate::kubeconfig::Identity;
 use crate::lab::Shared;
-use crate::metrics::Metrics;
 use crate::network;
 use crate::object::Kind;
-use crate::process::Process;
+use crate::role::Role;
 
 /// Port of the admin server; each manager has a host of its own.
 const ADMIN_PORT: u16 = 10270;
 /// How many managers a lab can have had.
 const MOST: u8 = 49;
-/// Longer than a clean shutdown takes.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// A `fairlead manager` about to be started: see [`crate::Lab::manager`].
 #[derive(Clone)]
@@ -138,7 +133,7 @@ impl ManagerBuilder {
         let mut environment = vec![("POD_NAME".to_owned(), name.clone())];
         environment.extend(self.environment);
         let process = start_in(&shared.site, &host, &name, binary, args, environment)?;
-        Ok(Manager { name, host, process })
+        Ok(Manager { name, role: Role::new(host, process, ADMIN_PORT) })
     }
 }
 
@@ -178,8 +173,7 @@ async fn host(shared: &Arc<Shared>, number: u8, name: &str) -> Result<Host> {
 #[derive(Clone)]
 pub struct Manager {
     name: String,
-    host: Host,
-    process: Process,
+    role: Role,
 }
 
 impl Manager {
@@ -189,82 +183,19 @@ impl Manager {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
 
-    /// Its host; `set_connected(false)` cuts it off from the API server.
-    #[must_use]
-    pub fn host(&self) -> &Host {
-        &self.host
-    }
+impl Deref for Manager {
+    type Target = Role;
 
-    /// Its process: pid, freezing and thawing, whether it still runs.
-    #[must_use]
-    pub fn process(&self) -> &Process {
-        &self.process
-    }
-
-    /// Its log so far, over all of its runs.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the log cannot be read.
-    pub fn log(&self) -> Result<String> {
-        self.process.log()
-    }
-
-    /// Waits until `/readyz` says ok.
-    ///
-    /// # Errors
-    /// [`Error::Component`] with the end of its log when it ends or is late.
-    pub async fn wait_ready(&self) -> Result<()> {
-        ready(&self.process, async || answers_ok(&self.host, admin(), "/readyz").await).await
-    }
-
-    /// GET of its admin server, for example `/readyz?verbose`.
-    ///
-    /// # Errors
-    /// [`Error::Http`] when it does not answer.
-    pub async fn admin(&self, path: &str) -> Result<Response> {
-        self.host.http_get(admin(), path).await
-    }
-
-    /// Its metrics.
-    ///
-    /// # Errors
-    /// [`Error::Http`] when it does not answer.
-    pub async fn metrics(&self) -> Result<Metrics> {
-        Ok(Metrics::parse(&self.admin("/metrics").await?.body))
-    }
-
-    /// Asks it to end (SIGTERM) and waits for that, 30 s at most.
-    ///
-    /// # Errors
-    /// [`Error::Component`] with the end of its log when it does not end.
-    pub async fn stop(&self) -> Result<ExitStatus> {
-        tokio::time::timeout(STOP_LIMIT, self.process.terminate()).await.unwrap_or_else(|_| {
-            Err(self.process.failure(&format!("did not end within {STOP_LIMIT:?} after SIGTERM")))
-        })
-    }
-
-    /// Ends it at once (SIGKILL).
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when it does not run.
-    pub async fn kill(&self) -> Result<ExitStatus> {
-        self.process.kill().await
-    }
-
-    /// Starts it again, after it has ended, and waits until it is ready.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when it still runs; [`Error::Component`] when it ends or is late.
-    pub async fn restart(&self) -> Result<()> {
-        self.process.restart()?;
-        self.wait_ready().await
+    fn deref(&self) -> &Role {
+        &self.role
     }
 }
 
 impl fmt::Debug for Manager {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Manager").field("name", &self.process.name()).finish_non_exhaustive()
+        formatter.debug_struct("Manager").field("name", &self.process().name()).finish_non_exhaustive()
     }
 }
 
@@ -275,10 +206,6 @@ fn needs_crds(controllers: &str) -> bool {
         names.contains(&"*") && !names.contains(&format!("-{name}").as_str()) || names.contains(&name)
     };
     on("loadbalancer-controller")
-}
-
-fn admin() -> SocketAddr {
-    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), ADMIN_PORT)
 }
 
 /// Applies `config/rbac` of this repository, unless that has been done in this lab.

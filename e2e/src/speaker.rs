@@ -2,32 +2,28 @@
 
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::BoundObjectReference;
 
 use crate::api_server::Endpoint;
 use crate::binaries;
-use crate::control_plane::{answers_ok, ready, subfolder};
+use crate::control_plane::subfolder;
 use crate::error::{Context, Result};
 use crate::host::Host;
-use crate::http::Response;
 use crate::kubeconfig::Identity;
 use crate::lab::{Lab, Shared};
 use crate::manager::{apply_crds, apply_policy, apply_rbac};
-use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::pod_builder::PodBuilder;
-use crate::process::Process;
+use crate::role::Role;
 
 /// Port of the admin server; each speaker has a node of its own.
 const ADMIN_PORT: u16 = 10271;
-/// Longer than a drain may take.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Namespace and ServiceAccount of config/rbac.
 const NAMESPACE: &str = "fairlead-system";
 const ACCOUNT: &str = "fairlead-speaker";
@@ -159,7 +155,7 @@ impl SpeakerBuilder {
         if let Some(node) = shared.nodes.iter().find(|node| node.name() == self.node) {
             node.add_process(process.clone());
         }
-        Ok(Speaker { node: self.node, host: self.host, process })
+        Ok(Speaker { node: self.node, role: Role::new(self.host, process, self.port) })
     }
 }
 
@@ -243,8 +239,7 @@ fn write_key(folder: &std::path::Path, name: &str, key: &[u8]) -> Result<()> {
 #[derive(Clone)]
 pub struct Speaker {
     node: String,
-    host: Host,
-    process: Process,
+    role: Role,
 }
 
 impl Speaker {
@@ -253,76 +248,13 @@ impl Speaker {
     pub fn node(&self) -> &str {
         &self.node
     }
+}
 
-    /// Its node's host.
-    #[must_use]
-    pub fn host(&self) -> &Host {
-        &self.host
-    }
+impl Deref for Speaker {
+    type Target = Role;
 
-    /// Its process: pid, freezing and thawing, what it has used.
-    #[must_use]
-    pub fn process(&self) -> &Process {
-        &self.process
-    }
-
-    /// Its log so far, over all of its runs.
-    ///
-    /// # Errors
-    /// [`crate::Error::Io`] when the log cannot be read.
-    pub fn log(&self) -> Result<String> {
-        self.process.log()
-    }
-
-    /// Waits until `/readyz` says ok.
-    ///
-    /// # Errors
-    /// [`crate::Error::Component`] with the end of its log when it ends or is late.
-    pub async fn wait_ready(&self) -> Result<()> {
-        ready(&self.process, async || answers_ok(&self.host, admin(), "/readyz").await).await
-    }
-
-    /// GET of its admin server, for example `/readyz?verbose`.
-    ///
-    /// # Errors
-    /// [`crate::Error::Http`] when it does not answer.
-    pub async fn admin(&self, path: &str) -> Result<Response> {
-        self.host.http_get(admin(), path).await
-    }
-
-    /// Its metrics.
-    ///
-    /// # Errors
-    /// [`crate::Error::Http`] when it does not answer.
-    pub async fn metrics(&self) -> Result<Metrics> {
-        Ok(Metrics::parse(&self.admin("/metrics").await?.body))
-    }
-
-    /// Asks it to end (SIGTERM) and waits for that, 30 s at most.
-    ///
-    /// # Errors
-    /// [`crate::Error::Component`] with the end of its log when it does not end.
-    pub async fn stop(&self) -> Result<ExitStatus> {
-        tokio::time::timeout(STOP_LIMIT, self.process.terminate()).await.unwrap_or_else(|_| {
-            Err(self.process.failure(&format!("did not end within {STOP_LIMIT:?} after SIGTERM")))
-        })
-    }
-
-    /// Ends it at once (SIGKILL).
-    ///
-    /// # Errors
-    /// [`crate::Error::Invalid`] when it does not run.
-    pub async fn kill(&self) -> Result<ExitStatus> {
-        self.process.kill().await
-    }
-
-    /// Starts it again, after it has ended, and waits until it is ready.
-    ///
-    /// # Errors
-    /// [`crate::Error::Invalid`] when it still runs; [`crate::Error::Component`] when it ends or is late.
-    pub async fn restart(&self) -> Result<()> {
-        self.process.restart()?;
-        self.wait_ready().await
+    fn deref(&self) -> &Role {
+        &self.role
     }
 }
 
@@ -330,8 +262,4 @@ impl fmt::Debug for Speaker {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Speaker").field("node", &self.node).finish_non_exhaustive()
     }
-}
-
-fn admin() -> SocketAddr {
-    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), ADMIN_PORT)
 }
