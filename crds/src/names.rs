@@ -20,5 +20,12 @@ pub const SHARING_KEY_ANNOTATION: &str = "fairlead.dev/sharing-key";
 /// Annotation on a Service: the other namespaces, separated by commas, whose Services it shares an address with; `*` is all.
 pub const SHARE_WITH_NAMESPACES_ANNOTATION: &str = "fairlead.dev/share-with-namespaces";
 
+/// Condition of a `LoadBalancerAddress`: a node answers for it.
+pub const ANNOUNCED_CONDITION: &str = "Announced";
+/// Condition of a `LoadBalancerAddress`: the network was asked for other users of it.
+pub const PROBED_CONDITION: &str = "Probed";
+/// Condition of a `LoadBalancerAddress`: another device answers for it, too.
+pub const CONFLICT_CONDITION: &str = "Conflict";
+
 /// Type of our condition on Services.
 pub const READY_CONDITION: &str = "fairlead.dev/LoadBalancerReady";

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use fairlead_crds::names::{GROUP, POOL_LABEL, READY_CONDITION, VERSION};
+use fairlead_crds::names::{GROUP, POOL_LABEL, PROBED_CONDITION, READY_CONDITION, VERSION};
 use fairlead_crds::{
     AddressPhase, Holder, LoadBalancerAddressSpec, LoadBalancerPoolStatus, ServiceReservationStatus, address,
 };
@@ -61,9 +61,9 @@ pub fn cool_address(current: &Address, until: Timestamp) -> Value {
 #[must_use]
 pub fn not_probed(current: &Address, message: &str, now: Timestamp) -> Value {
     let mut conditions = current.conditions.clone();
-    conditions.retain(|condition| condition.type_ != "Probed");
+    conditions.retain(|condition| condition.type_ != PROBED_CONDITION);
     conditions.push(Condition {
-        type_: "Probed".to_owned(),
+        type_: PROBED_CONDITION.to_owned(),
         status: "Unknown".to_owned(),
         reason: "NobodyAsked".to_owned(),
         message: message.to_owned(),

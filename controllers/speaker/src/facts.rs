@@ -9,13 +9,6 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Deserialize;
 
-/// Type of the condition: a node answers for the address.
-pub const ANNOUNCED: &str = "Announced";
-/// Type of the condition: the network was asked for other users of the address.
-pub const PROBED: &str = "Probed";
-/// Type of the condition: another device answers for the address, too.
-pub const CONFLICT: &str = "Conflict";
-
 /// A `LoadBalancerAddress`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "LoadBalancerAddress")]
@@ -134,6 +127,7 @@ fn announcement(announcement: &fairlead_crds::Announcement) -> Announcement {
 
 #[cfg(test)]
 mod tests {
+    use fairlead_crds::names::{ANNOUNCED_CONDITION, PROBED_CONDITION};
     use serde_json::json;
 
     use super::*;
@@ -183,7 +177,7 @@ mod tests {
         assert_eq!(front.interfaces[..], [Istr::from("eth*")]);
         assert_eq!(address.status.node.as_deref(), Some("node-2"));
         assert_eq!(address.status.epoch, 4);
-        assert!(address.status.is(ANNOUNCED) && !address.status.is(PROBED));
+        assert!(address.status.is(ANNOUNCED_CONDITION) && !address.status.is(PROBED_CONDITION));
         let plain = decode(&json!({}), &json!(null));
         assert!(plain.local.is_none() && !plain.probe && plain.status.epoch == 0);
         assert!(!plain.same_facts(&address));

@@ -8,13 +8,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arcstr::ArcStr;
+use fairlead_crds::names::{ANNOUNCED_CONDITION, PROBED_CONDITION};
 use fairlead_discovery::announcing::{Announcement, Exclusion};
 use fairlead_layer2::{ClassId, MacAddress, Moment, NodeId, Standing, Wanted};
 use fairlead_objects::{Node, ObjectKey, Uid};
 
 use crate::class;
 use crate::eligibility::{self, Able, Policy};
-use crate::facts::{ANNOUNCED, Address, PROBED};
+use crate::facts::Address;
 use crate::links::{Changes, Link, Order};
 
 /// How long an address whose object is gone is answered for all the same. It may have been deleted by mistake, together
@@ -305,9 +306,9 @@ impl Intent {
             nodes,
             epoch: object.status.epoch,
             announced_by: (object.status.node.as_deref())
-                .filter(|_| object.status.is(ANNOUNCED))
+                .filter(|_| object.status.is(ANNOUNCED_CONDITION))
                 .map(NodeId::of),
-            probe: object.probe && !object.status.is(PROBED),
+            probe: object.probe && !object.status.is(PROBED_CONDITION),
             uid: text(&object.uid),
         }
     }

@@ -9,6 +9,7 @@ mod writes;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use fairlead_crds::names::{ANNOUNCED_CONDITION, CONFLICT_CONDITION, PROBED_CONDITION};
 use fairlead_discovery::announcing::Exclusion;
 use fairlead_layer2::{MacAddress, NodeId};
 use fairlead_objects::Istr;
@@ -16,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use serde_json::{Value, json};
 
-use crate::facts::{ANNOUNCED, Address, CONFLICT, PROBED};
+use crate::facts::Address;
 use crate::links::{Link, News};
 use crate::words;
 
@@ -215,15 +216,25 @@ impl Teller<'_> {
                 patch["since"] = json!(MicroTime(answer.since));
             }
             let message = words::answers(self.node, &link.facts.name, answer.mac);
-            told.push((ANNOUNCED, true, "Answering", message));
-            if let Some(index) = claim.probed_on.filter(|_| !status.is(PROBED)) {
-                told.push((PROBED, true, "NobodyAnswered", words::probed(self.node, self.name_of(index))));
+            told.push((ANNOUNCED_CONDITION, true, "Answering", message));
+            if let Some(index) = claim.probed_on.filter(|_| !status.is(PROBED_CONDITION)) {
+                told.push((
+                    PROBED_CONDITION,
+                    true,
+                    "NobodyAnswered",
+                    words::probed(self.node, self.name_of(index)),
+                ));
             }
         } else if claim.fell_silent && status.node.as_deref() == Some(self.node) {
             for field in ["node", "interface", "mac", "since"] {
                 patch[field] = Value::Null;
             }
-            told.push((ANNOUNCED, false, "NobodyAnswers", words::fell_silent(self.node, why_silent)));
+            told.push((
+                ANNOUNCED_CONDITION,
+                false,
+                "NobodyAnswers",
+                words::fell_silent(self.node, why_silent),
+            ));
         }
         self.tell_other(object, claim, is_ours, &mut told);
         let mut conditions = status.conditions.clone();
@@ -253,17 +264,19 @@ impl Teller<'_> {
         match &claim.other {
             Some(Other { link, mac, first: true, .. }) if is_ours => {
                 let message = words::taken(address, self.node, self.name_of(*link), *mac);
-                told.push((PROBED, false, "AddressInUse", message.clone()));
-                told.push((CONFLICT, true, "AddressInUse", message));
+                told.push((PROBED_CONDITION, false, "AddressInUse", message.clone()));
+                told.push((CONFLICT_CONDITION, true, "AddressInUse", message));
             }
             Some(Other { link, mac, node, first: false }) if claim.is_answered() => {
                 let reason = if node.is_some() { "OtherNode" } else { "OtherDevice" };
                 let name = node.map(|id| self.names.get(&id).map_or_else(|| id.to_string(), Istr::to_string));
                 let message = words::conflict(address, self.node, self.name_of(*link), *mac, name.as_deref());
-                told.push((CONFLICT, true, reason, message));
+                told.push((CONFLICT_CONDITION, true, reason, message));
             }
-            None if object.status.is(CONFLICT) && (claim.other_is_gone || self.answers_for_long(claim)) => {
-                told.push((CONFLICT, false, "NobodyElse", words::conflict_over(self.node)));
+            None if object.status.is(CONFLICT_CONDITION)
+                && (claim.other_is_gone || self.answers_for_long(claim)) =>
+            {
+                told.push((CONFLICT_CONDITION, false, "NobodyElse", words::conflict_over(self.node)));
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use fairlead_crds::names::POOL_LABEL;
+use fairlead_crds::names::{ANNOUNCED_CONDITION, CONFLICT_CONDITION, POOL_LABEL, PROBED_CONDITION};
 use fairlead_crds::{AddressPhase, LoadBalancerAddress};
 use fairlead_objects::{Istr, ObjectKey, Record, Resource, ResourceVersion, Uid};
 use jiff::Timestamp;
@@ -96,7 +96,7 @@ impl Address {
     /// Is there a condition `Probed`, whatever it says?
     #[must_use]
     pub fn tells_of_probing(&self) -> bool {
-        self.conditions.iter().any(|condition| condition.type_ == "Probed")
+        self.conditions.iter().any(|condition| condition.type_ == PROBED_CONDITION)
     }
 
     /// Does it belong to the Service with this UID?
@@ -136,7 +136,7 @@ impl From<LoadBalancerAddress> for Address {
         let status = object.status.unwrap_or_default();
         let condition = |kind: &str| status.conditions.iter().find(|it| it.type_ == kind);
         let is = |kind: &str, value: &str| condition(kind).filter(|it| it.status == value);
-        let announced = is("Announced", "True").is_some();
+        let announced = is(ANNOUNCED_CONDITION, "True").is_some();
         let text = |text: &Option<String>| Istr::from(text.as_deref().unwrap_or_default());
         let node = status.node.as_deref().filter(|_| announced);
         let answering = node.map(|node| Answering {
@@ -144,13 +144,13 @@ impl From<LoadBalancerAddress> for Address {
             interface: text(&status.interface),
             since: status.since.as_ref().map(|time| time.0),
         });
-        let silent_since = is("Announced", "False").map(|it| it.last_transition_time.0);
-        let probed = match condition("Probed").map(|it| it.status.as_str()) {
+        let silent_since = is(ANNOUNCED_CONDITION, "False").map(|it| it.last_transition_time.0);
+        let probed = match condition(PROBED_CONDITION).map(|it| it.status.as_str()) {
             Some("True") => Some(true),
             Some("False") => Some(false),
             _ => None,
         };
-        let conflict = is("Conflict", "True").map(|it| it.message.as_str().into());
+        let conflict = is(CONFLICT_CONDITION, "True").map(|it| it.message.as_str().into());
         let cooling = status.phase == AddressPhase::Cooling;
         let until = status.cooling_until.as_ref().map(|time| time.0);
         let holder = |holder: fairlead_crds::Holder| Holder {
@@ -169,7 +169,7 @@ impl From<LoadBalancerAddress> for Address {
             cooling_until: cooling.then(|| until.unwrap_or(Timestamp::UNIX_EPOCH)),
             // That nobody has asked is what we say ourselves.
             reported: status.node.is_some()
-                || status.conditions.iter().any(|it| it.type_ != "Probed" || it.status != "Unknown"),
+                || status.conditions.iter().any(|it| it.type_ != PROBED_CONDITION || it.status != "Unknown"),
             announced,
             answering,
             silent_since,

@@ -123,8 +123,10 @@ fn an_address_is_probed_until_it_was() {
         object.status.conditions = status
             .iter()
             .map(|status| {
-                serde_json::from_value(serde_json::json!({"type": PROBED, "status": status, "reason": "R",
-                    "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}))
+                serde_json::from_value(
+                    serde_json::json!({"type": PROBED_CONDITION, "status": status, "reason": "R",
+                    "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}),
+                )
                 .unwrap()
             })
             .collect();

@@ -139,7 +139,7 @@ fn one_write_says_that_an_address_was_probed_and_is_answered_for() {
         }))
     );
     let after = node.write(&object());
-    assert_eq!(after.status.condition(CONFLICT), None);
+    assert_eq!(after.status.condition(CONFLICT_CONDITION), None);
 }
 
 #[test]
@@ -204,8 +204,8 @@ fn who_fell_silent_says_so_unless_another_node_answers() {
         (after.status.node.as_deref(), after.status.mac.as_deref(), after.status.epoch),
         (None, None, 4)
     );
-    assert_eq!(told(&after, ANNOUNCED), says("False", "NobodyAnswers"));
-    let message = &after.status.condition(ANNOUNCED).unwrap().message;
+    assert_eq!(told(&after, ANNOUNCED_CONDITION), says("False", "NobodyAnswers"));
+    let message = &after.status.condition(ANNOUNCED_CONDITION).unwrap().message;
     assert!(
         message.contains("node-1 does not answer for it any more: labelled node.kubernetes.io/exclude"),
         "{message}"
@@ -238,10 +238,10 @@ fn an_address_in_use_is_told_with_the_mac_address_and_not_answered_for() {
     let mut node = Node::new();
     node.hear(2, &News::Taken { address: VIP, mac: STRANGER, epoch: 1 });
     let after = node.write(&object());
-    assert_eq!(told(&after, PROBED), says("False", "AddressInUse"));
-    assert_eq!(told(&after, CONFLICT), says("True", "AddressInUse"));
+    assert_eq!(told(&after, PROBED_CONDITION), says("False", "AddressInUse"));
+    assert_eq!(told(&after, CONFLICT_CONDITION), says("True", "AddressInUse"));
     assert_eq!(
-        after.status.condition(CONFLICT).unwrap().message,
+        after.status.condition(CONFLICT_CONDITION).unwrap().message,
         "198.51.100.7 is used by another device with MAC address 02:00:00:00:00:99, seen by node-1 on eth0"
     );
     assert_eq!(after.status.node, None);
@@ -249,8 +249,8 @@ fn an_address_in_use_is_told_with_the_mac_address_and_not_answered_for() {
     node.hear(2, &News::Probed { address: VIP });
     node.owns(2, 2);
     let later = node.write(&after);
-    assert_eq!(told(&later, PROBED), says("True", "NobodyAnswered"));
-    assert_eq!(told(&later, CONFLICT), says("False", "NobodyElse"));
+    assert_eq!(told(&later, PROBED_CONDITION), says("True", "NobodyAnswered"));
+    assert_eq!(told(&later, CONFLICT_CONDITION), says("False", "NobodyElse"));
 }
 
 #[test]
@@ -260,19 +260,19 @@ fn others_are_told_apart_and_told_when_they_are_gone() {
     let quiet = node.write(&object());
     node.hear(2, &News::Conflict { address: VIP, mac: STRANGER, node: None });
     let conflict = node.write(&quiet);
-    assert_eq!(told(&conflict, CONFLICT), says("True", "OtherDevice"));
+    assert_eq!(told(&conflict, CONFLICT_CONDITION), says("True", "OtherDevice"));
     assert_eq!(conflict.status.node.as_deref(), Some("node-1"));
     node.hear(2, &News::Conflict { address: VIP, mac: STRANGER, node: Some(NodeId::of("node-3")) });
     let own = node.write(&conflict);
-    assert_eq!(told(&own, CONFLICT), says("True", "OtherNode"));
-    assert!(own.status.condition(CONFLICT).unwrap().message.contains("node node-3 answers"));
+    assert_eq!(told(&own, CONFLICT_CONDITION), says("True", "OtherNode"));
+    assert!(own.status.condition(CONFLICT_CONDITION).unwrap().message.contains("node node-3 answers"));
     node.hear(2, &News::ConflictOver { address: VIP });
-    assert_eq!(told(&node.write(&own), CONFLICT), says("False", "NobodyElse"));
+    assert_eq!(told(&node.write(&own), CONFLICT_CONDITION), says("False", "NobodyElse"));
     // Another node has told of it, and this one has seen nobody for long.
     let mut fresh = Node::new();
     fresh.owns(2, 5);
     let taken_over = fresh.write(&own);
-    assert_eq!(told(&taken_over, CONFLICT), says("True", "OtherNode"));
+    assert_eq!(told(&taken_over, CONFLICT_CONDITION), says("True", "OtherNode"));
     let links = fresh.links.iter().map(|link| (link.facts.index, link)).collect();
     let later = since().checked_add(CONFLICT_FADES).unwrap();
     let teller = Teller { node: "node-1", links: &links, names: &HashMap::new(), now: later };
