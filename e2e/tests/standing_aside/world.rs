@@ -104,12 +104,14 @@ pub(crate) fn questions(metrics: &lab::Metrics, controller: &str, outcome: &str)
 /// The account that the manager writes as.
 pub(crate) const OURS: &str = "system:serviceaccount:fairlead-system:fairlead-manager";
 
-/// What Fairlead has written, apart from the canaries and the Events about them.
+/// What Fairlead has written, apart from the canaries, the Events about them and the key of its own speakers.
 pub(crate) fn work_of_ours(lab: &Lab) -> Result<Vec<String>> {
     let is_work = |write: &AuditedWrite| {
         let canary = ["services", "endpoints"].contains(&write.resource.as_str())
             && write.name.starts_with("fairlead-canary");
-        write.user == OURS && !(write.namespace == NAMESPACE && (canary || write.resource == "events"))
+        let is_key = write.resource == "secrets" && write.name == "fairlead-beacon-key";
+        let housekeeping = canary || is_key || write.resource == "events";
+        write.user == OURS && !(write.namespace == NAMESPACE && housekeeping)
     };
     let text =
         |write: AuditedWrite| format!("{} {} {}/{}", write.verb, write.resource, write.namespace, write.name);
