@@ -56,7 +56,7 @@ fn owner() -> (Segment, Clock) {
         let step = Duration::from_millis(1);
         clock = Clock { boot: clock.boot + step, wall: clock.wall + 1_000 };
         segment.wake(clock, &[]);
-        segment.sent(true);
+        segment.sent(true, clock);
     }
     segment.take_reports();
     assert_eq!(segment.owned().count(), 5_000);
@@ -69,7 +69,7 @@ fn answers_need_no_memory() {
     while segment.next_wake().since(clock.boot) < Duration::from_millis(50) {
         clock.boot = clock.boot + Duration::from_millis(1);
         segment.wake(clock, &[]);
-        segment.sent(true);
+        segment.sent(true, clock);
     }
     let request =
         arp::Packet { sender: [198, 18, 0, 9].into(), ..arp::Packet::probe(CLIENT, [198, 18, 9, 9].into()) };
@@ -77,7 +77,7 @@ fn answers_need_no_memory() {
     let received = [Received { frame: &frame, age: Duration::ZERO, socket: Socket::Arp }; 16];
     let answer = |segment: &mut Segment| {
         assert!(segment.wake(clock, &received).is_empty());
-        segment.sent(true);
+        segment.sent(true, clock);
         let answers = segment.answers(clock);
         assert_eq!(answers.len(), 16);
         assert_eq!(answers[15].frame(), request.reply(OWN).frame(CLIENT));

@@ -293,8 +293,10 @@ impl Runner {
         }
         self.count_received(clock.boot);
         let received = self.batches.received(clock);
-        let all = send(&self.sockets.beacons, self.segment.wake(clock, &received));
-        self.segment.sent(all);
+        let outgoing = self.segment.wake(clock, &received);
+        let sending = now();
+        let all = send(&self.sockets.beacons, outgoing);
+        self.segment.sent(all, sending);
         let answers = self.segment.answers(now());
         send(&self.sockets.beacons, answers);
         self.follow_filters();

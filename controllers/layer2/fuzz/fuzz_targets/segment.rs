@@ -90,7 +90,7 @@ fuzz_target!(|bytes: &[u8]| {
         for outgoing in segment.wake(clock, &[received]) {
             assert!((14..=1514).contains(&outgoing.frame().len()));
         }
-        segment.sent(kind < 250);
+        segment.sent(kind < 250, clock);
         for outgoing in segment.answers(clock) {
             assert!(outgoing.frame().len() <= 86);
         }

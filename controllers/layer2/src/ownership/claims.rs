@@ -215,6 +215,9 @@ impl Election {
             let cause = if offered { LossCause::HandedOver(from) } else { LossCause::Yielded(from) };
             if self.rules.yield_to_better {
                 self.rebalance_again |= offered && !self.urgent.contains(&address);
+                if offered {
+                    self.handed_over.push(address);
+                }
                 self.lose(address, cause);
             }
         } else if self.rules.deaf && self.is_deaf_to_us(from) {

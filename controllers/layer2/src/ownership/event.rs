@@ -24,6 +24,8 @@ pub struct Heard {
     pub outcome: Outcome,
     /// To whom the same bytes are to be passed on now, as an Ethernet frame, because they can not hear the sender.
     pub relay_to: Vec<MacAddress>,
+    /// The addresses that the sender has now because this node had offered them to it.
+    pub handed_over: Vec<IpAddr>,
 }
 
 /// Whether a page counted, and why not.

@@ -33,7 +33,7 @@ impl Election {
                 relay_to = self.relay_targets(page.header.from, via);
             }
         }
-        Heard { outcome, relay_to }
+        Heard { outcome, relay_to, handed_over: std::mem::take(&mut self.handed_over) }
     }
 
     /// Whether a page counts.

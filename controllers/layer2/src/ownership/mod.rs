@@ -105,6 +105,8 @@ pub struct Election {
     /// Own addresses that must go.
     urgent: BTreeSet<IpAddr>,
     offers: BTreeMap<IpAddr, Offer>,
+    /// What others took in this wake-up because it was offered to them.
+    handed_over: Vec<IpAddr>,
     /// To whom addresses were offered in vain.
     tried: BTreeMap<IpAddr, Vec<Participant>>,
     offers_due: bool,
@@ -205,6 +207,7 @@ impl Election {
             contested: BTreeSet::new(),
             urgent: BTreeSet::new(),
             offers: BTreeMap::new(),
+            handed_over: Vec::new(),
             tried: BTreeMap::new(),
             offers_due: false,
             next_rebalance,
@@ -270,9 +273,15 @@ impl Election {
     /// Whether requests for the address are answered. `now` is read anew, so that a freeze in between is noticed.
     #[must_use]
     pub fn answers(&self, address: IpAddr, now: Moment) -> bool {
-        let fresh = !self.rules.fence || now.since(self.last_round) <= self.timing.fence();
         let keeps = self.rules.keep_offered || !self.offers.contains_key(&address);
-        fresh && keeps && self.owned.get(&address).is_some_and(|owned| !owned.probing)
+        self.is_fresh(now) && keeps && self.owned.get(&address).is_some_and(|owned| !owned.probing)
+    }
+
+    /// Whether this node's last round is so young that nobody can have taken it for dead. `now` is read anew, so that a
+    /// freeze in between is noticed.
+    #[must_use]
+    pub fn is_fresh(&self, now: Moment) -> bool {
+        !self.rules.fence || now.since(self.last_round) <= self.timing.fence()
     }
 
     /// When something is due next.

@@ -5,6 +5,7 @@ mod outgoing;
 mod receiving;
 mod report;
 mod sending;
+mod succession;
 mod wishes;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use counters::{Answering, Counters};
 pub use outgoing::{Outgoing, OutgoingKind};
 pub use report::{Condition, LostCause, Report, ReportKind, Stranger};
+use succession::Succession;
 use wishes::{Change, Usability, Wishes};
 
 pub use crate::beacon::BeaconResult;
@@ -106,7 +108,7 @@ pub struct Surroundings {
 ///
 /// ```text
 /// loop: poll until next_wake
-///       wake(clock, received)  → send all; sent(whether the kernel took each beacon)
+///       wake(clock, received)  → send all; sent(whether the kernel took each beacon, clock before that)
 ///       answers(clock now)     → send all
 ///       take_reports
 /// ```
@@ -127,6 +129,7 @@ pub struct Segment {
     disputes: Disputes,
 
     owned: HashMap<IpAddr, Owned>,
+    succession: Succession,
     /// Who asked lately, the last one first.
     stations: VecDeque<(IpAddr, MacAddress)>,
     frames_received: Option<u64>,
@@ -185,6 +188,7 @@ impl Segment {
             prober: Prober::new(seed()),
             disputes: Disputes::default(),
             owned: HashMap::new(),
+            succession: Succession::default(),
             stations: VecDeque::new(),
             frames_received: None,
             woken: clock,
@@ -266,6 +270,7 @@ impl Segment {
         self.outgoing.clear();
         self.requests.clear();
         self.woken = clock;
+        self.succession.forget(clock.boot);
         self.election.begin(clock.boot, clock.wall);
         self.hear_beacons(received);
         self.hear_neighbours(received);
@@ -284,9 +289,10 @@ impl Segment {
         &self.outgoing
     }
 
-    /// Whether the kernel took all the beacons of the last wake-up.
-    pub fn sent(&mut self, all: bool) {
+    /// Whether the kernel took all the beacons of the last wake-up, and the clock just before it was given them.
+    pub fn sent(&mut self, all: bool, clock: Clock) {
         self.election.sent(all);
+        self.succession.sent(clock.boot);
     }
 
     /// The answers to the requests of the last wake-up that may still be given, at the clock as it is now.

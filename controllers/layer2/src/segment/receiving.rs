@@ -1,6 +1,7 @@
 //! Frames in: beacons first, then what neighbours ask and say.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Received, Request, Segment, Socket, Stranger};
 use crate::beacon::BeaconResult;
@@ -20,6 +21,7 @@ struct Beacon<'a> {
     source: MacAddress,
     payload: &'a [u8],
     over_udp: bool,
+    age: Duration,
 }
 
 impl Segment {
@@ -50,9 +52,10 @@ impl Segment {
                 source,
                 payload: frame.payload,
                 over_udp: false,
+                age: received.age,
             }),
             Socket::Ipv6 | Socket::Ipv4 => match udp::read(frame.ether_type, frame.payload) {
-                Ok(payload) => Some(Beacon { source, payload, over_udp: true }),
+                Ok(payload) => Some(Beacon { source, payload, over_udp: true, age: received.age }),
                 Err(udp::NotABeacon::Other) => None,
                 Err(udp::NotABeacon::HopLimit) => {
                     self.counters.count(BeaconResult::HopLimit);
@@ -83,6 +86,7 @@ impl Segment {
             Via::Ethernet
         };
         let heard = self.election.hear(&page, via);
+        self.succession.give(&heard.handed_over, self.woken.boot - beacon.age);
         for station in heard.relay_to {
             self.relay(station, beacon.payload);
         }

@@ -8,7 +8,7 @@ use crate::beacon::codec::encode;
 use crate::conflict::Due;
 use crate::gratuitous::Form;
 use crate::moment::Moment;
-use crate::ownership::{Event, Forms, Transmission};
+use crate::ownership::{ClaimCause, Event, Forms, Transmission};
 use crate::probe::Step;
 use crate::{MacAddress, arp, ethernet, ndp, responder, udp};
 
@@ -113,7 +113,10 @@ impl Segment {
     pub(super) fn follow_events(&mut self) {
         for event in self.election.take_events() {
             match event {
-                Event::Claimed { address, epoch, probing, outage, .. } => {
+                Event::Claimed { address, epoch, cause, probing, outage } => {
+                    if cause == ClaimCause::Offer {
+                        self.succession.claim(address);
+                    }
                     let since = self.woken.wall;
                     self.owned.insert(address, Owned { epoch, since, outage, probing });
                     if probing {
@@ -236,7 +239,13 @@ impl Segment {
             Request::Arp { packet, age } => (IpAddr::from(packet.target), *age),
             Request::Ndp { solicitation, age, .. } => (IpAddr::from(solicitation.target), *age),
         };
-        if !self.election.answers(target, now) {
+        let arrived = self.woken.boot - age;
+        let is_ours = if self.election.answers(target, now) {
+            !self.succession.is_predecessors(target, arrived)
+        } else {
+            self.election.is_fresh(now) && self.succession.is_still_ours(target, arrived)
+        };
+        if !is_ours {
             return;
         }
         let counters = if target.is_ipv4() { &mut self.counters.arp } else { &mut self.counters.ndp };

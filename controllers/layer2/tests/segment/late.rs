@@ -73,7 +73,7 @@ fn a_freeze_after_the_beacons_are_sent_stops_the_answers() {
             Received { frame: &frame, age: Duration::from_millis(1), socket: socket(&frame).unwrap() };
         let segment = &mut wire.nodes[0].segment;
         segment.wake(clock, &[received]);
-        segment.sent(true);
+        segment.sent(true, clock);
         clock.boot = clock.boot + Duration::from_millis(freeze);
         assert_eq!(segment.answers(clock).len(), answers, "{freeze} ms");
         assert_eq!(segment.answers(clock).len(), 0, "a request is answered once");
@@ -94,7 +94,7 @@ fn who_can_not_send_its_beacons_does_not_answer() {
         clock.wall += 10_000;
         let received = Received { frame: &frame, age: Duration::ZERO, socket: socket(&frame).unwrap() };
         segment.wake(clock, &[received]);
-        segment.sent(false);
+        segment.sent(false, clock);
         if !segment.answers(clock).is_empty() {
             last = clock.boot;
         }

@@ -5,6 +5,7 @@
 mod authenticity;
 mod conflicts;
 mod election;
+mod handing_over;
 mod late;
 mod neighbours;
 mod probing;

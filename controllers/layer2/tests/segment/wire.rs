@@ -19,7 +19,7 @@ const BOOT: Duration = Duration::from_mins(90);
 const WALL: Duration = Duration::from_hours(500_000);
 
 /// How long a frame is on its way.
-const LATENCY: u64 = 1;
+pub(crate) const LATENCY: u64 = 1;
 
 /// A client on the wire.
 pub(crate) const CLIENT: MacAddress = MacAddress([2, 0, 0, 0, 0xcc, 1]);
@@ -218,7 +218,7 @@ impl Wire {
         node.wakes += 1;
         node.segment.set_frames_received(node.frames_received);
         let mut frames = node.segment.wake(clock, &received).to_vec();
-        node.segment.sent(true);
+        node.segment.sent(true, clock);
         frames.extend_from_slice(node.segment.answers(clock));
         node.reports.extend(node.segment.take_reports());
         for frame in frames {

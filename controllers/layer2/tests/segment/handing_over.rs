@@ -1,0 +1,71 @@
+//! What is asked while an address changes hands: everything is answered, and by one node.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use fairlead_layer2::ethernet::Frame;
+use fairlead_layer2::segment::OutgoingKind;
+use fairlead_layer2::{MacAddress, arp};
+
+use crate::wire::{CLIENT, LATENCY, Wire, vip};
+
+/// The address of the client that asks at this time.
+fn asker(at: u64) -> Ipv4Addr {
+    Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(at).unwrap())
+}
+
+fn ask(wire: &mut Wire, address: IpAddr) {
+    let IpAddr::V4(target) = address else { unreachable!("a test of IPv4") };
+    let request = arp::Packet { sender: asker(wire.now), ..arp::Packet::probe(CLIENT, target) };
+    wire.say(CLIENT, &request.frame(MacAddress::BROADCAST));
+}
+
+/// How many answered each of the askers.
+fn answers(wire: &Wire, from: usize) -> BTreeMap<Ipv4Addr, usize> {
+    let mut answers = BTreeMap::new();
+    for sent in wire.sent[from..].iter().filter(|sent| sent.kind == Some(OutgoingKind::Reply)) {
+        let packet = arp::Packet::read(Frame::read(&sent.frame).unwrap().payload).unwrap();
+        *answers.entry(packet.target).or_default() += 1;
+    }
+    answers
+}
+
+/// Both nodes stand still again and again, as on a busy machine, so that claims and requests wait with each other.
+#[test]
+fn each_request_is_answered_by_predecessor_or_successor() {
+    for seed in 0..200 {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let mut wire = Wire::new(2, &[vip(10)]);
+        let owner = wire.settle(&[vip(10)])[0];
+        wire.run(dice.u64(5_500..6_500));
+        let (from, began) = (wire.sent.len(), wire.now);
+        wire.nodes[owner].segment.drain(std::time::Duration::from_secs(5));
+        let mut claimed = None;
+        while wire.owners(vip(10)) != [1 - owner] {
+            for node in &mut wire.nodes {
+                node.frozen = dice.u8(..8) != 0;
+            }
+            ask(&mut wire, vip(10));
+            wire.run(1);
+            if claimed.is_none() && wire.owners(vip(10)).contains(&(1 - owner)) {
+                claimed = Some(wire.now);
+            }
+            assert!(wire.now < began + 1_000, "seed {seed}: it is not handed over");
+        }
+        let ended = wire.now;
+        for node in &mut wire.nodes {
+            node.frozen = false;
+        }
+        wire.run(20);
+        let (answers, claimed) = (answers(&wire, from), claimed.unwrap_or(ended));
+        for at in began..ended {
+            let count = answers.get(&asker(at)).copied().unwrap_or_default();
+            // A request that is on its way together with the claim may be answered by both.
+            let crosses = (claimed.saturating_sub(2 * LATENCY)..=claimed).contains(&at);
+            assert!(
+                count == 1 || crosses && count == 2,
+                "seed {seed}: {count} answers, {at}, claimed {claimed}"
+            );
+        }
+    }
+}
