@@ -119,6 +119,7 @@ impl Segment {
                     }
                     let since = self.woken.wall;
                     self.owned.insert(address, Owned { epoch, since, outage, probing });
+                    self.wishes.set_owned(address, true);
                     if probing {
                         self.prober.begin(address, self.woken.boot);
                     } else {
@@ -127,6 +128,7 @@ impl Segment {
                 }
                 Event::Announce { address } => self.announcer.repeat(address),
                 Event::Lost { address, epoch, cause } => {
+                    self.wishes.set_owned(address, false);
                     self.prober.end(address);
                     self.announcer.end(address);
                     if self.disputes.lost(address) {

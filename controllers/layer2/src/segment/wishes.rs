@@ -1,6 +1,6 @@
 //! The addresses that somebody is to answer for, and which of them can be answered for here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ use crate::wanted::{Fitness, Wanted};
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     wishes: HashMap<IpAddr, Wish>,
+    /// Those that this node has. One that it may not have any more is answered for until another node takes it.
+    owned: HashSet<IpAddr>,
     generation: u64,
 }
 
@@ -56,11 +58,12 @@ impl Wishes {
         link: &LinkFacts,
         surroundings: &Surroundings,
     ) -> Change {
-        let before = self.wishes.get(&address).map(|wish| (wish.is_heard(), wish.unusable));
+        let before = self.wishes.get(&address).map(|wish| wish.unusable);
+        let was_heard = self.hears(address);
         let Some(wanted) = wanted else {
             self.wishes.remove(&address);
-            self.generation += u64::from(before.is_some_and(|(heard, _)| heard));
-            let usability = before.and_then(|(_, unusable)| unusable).map(|_| Usability::Usable);
+            self.generation += u64::from(was_heard);
+            let usability = before.flatten().map(|_| Usability::Usable);
             return Change { address, wanted: None, usability };
         };
         let unusable = reason(address, &wanted, link, surroundings);
@@ -68,11 +71,22 @@ impl Wishes {
         let change = Change {
             address,
             wanted: Some(wish.for_election()),
-            usability: (unusable != before.and_then(|(_, unusable)| unusable)).then(|| unusable.into()),
+            usability: (unusable != before.flatten()).then(|| unusable.into()),
         };
-        self.generation += u64::from(wish.is_heard() != before.is_some_and(|(heard, _)| heard));
         self.wishes.insert(address, wish);
+        self.generation += u64::from(self.hears(address) != was_heard);
         change
+    }
+
+    /// This node has an address, or has it no longer.
+    pub(super) fn set_owned(&mut self, address: IpAddr, owned: bool) {
+        let was_heard = self.hears(address);
+        if owned {
+            self.owned.insert(address);
+        } else {
+            self.owned.remove(&address);
+        }
+        self.generation += u64::from(self.hears(address) != was_heard);
     }
 
     /// The interface or what is around the node changed.
@@ -94,9 +108,14 @@ impl Wishes {
         changes
     }
 
-    /// Whether this node may come to answer for an address.
+    /// Whether this node answers for an address, or may come to.
     pub(super) fn hears(&self, address: IpAddr) -> bool {
-        self.wishes.get(&address).is_some_and(Wish::is_heard)
+        self.wishes.get(&address).is_some_and(|wish| self.is_heard(address, wish))
+    }
+
+    fn is_heard(&self, address: IpAddr, wish: &Wish) -> bool {
+        let may_have = wish.wanted.own != Fitness::Unfit || self.owned.contains(&address);
+        may_have && wish.unusable.is_none()
     }
 
     /// Changes whenever the filters or the groups do.
@@ -104,7 +123,7 @@ impl Wishes {
         self.generation
     }
 
-    /// The IPv4 addresses that this node may come to answer for.
+    /// The IPv4 addresses that this node answers for, or may come to.
     pub(super) fn ipv4(&self) -> impl Iterator<Item = Ipv4Addr> {
         self.heard().filter_map(|address| match address {
             IpAddr::V4(address) => Some(address),
@@ -112,7 +131,7 @@ impl Wishes {
         })
     }
 
-    /// The IPv6 addresses that this node may come to answer for.
+    /// The IPv6 addresses that this node answers for, or may come to.
     pub(super) fn ipv6(&self) -> impl Iterator<Item = Ipv6Addr> {
         self.heard().filter_map(|address| match address {
             IpAddr::V6(address) => Some(address),
@@ -133,15 +152,12 @@ impl Wishes {
     }
 
     fn heard(&self) -> impl Iterator<Item = IpAddr> {
-        self.wishes.iter().filter(|(_, wish)| wish.is_heard()).map(|(address, _)| *address)
+        let heard = self.wishes.iter().filter(|(address, wish)| self.is_heard(**address, wish));
+        heard.map(|(address, _)| *address)
     }
 }
 
 impl Wish {
-    fn is_heard(&self) -> bool {
-        self.wanted.own != Fitness::Unfit && self.unusable.is_none()
-    }
-
     fn for_election(&self) -> Arc<Wanted> {
         if self.unusable.is_none() {
             return Arc::clone(&self.wanted);

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use fairlead_layer2::ethernet::Frame;
-use fairlead_layer2::segment::OutgoingKind;
-use fairlead_layer2::{MacAddress, arp};
+use fairlead_layer2::segment::{OutgoingKind, Socket};
+use fairlead_layer2::{Fitness, MacAddress, Wanted, arp, filter};
 
-use crate::wire::{CLIENT, LATENCY, Wire, vip};
+use crate::wire::{CLIENT, LATENCY, Wire, mac, vip, wanted};
 
 /// The address of the client that asks at this time.
 fn asker(at: u64) -> Ipv4Addr {
@@ -39,7 +41,7 @@ fn each_request_is_answered_by_predecessor_or_successor() {
         let owner = wire.settle(&[vip(10)])[0];
         wire.run(dice.u64(5_500..6_500));
         let (from, began) = (wire.sent.len(), wire.now);
-        wire.nodes[owner].segment.drain(std::time::Duration::from_secs(5));
+        wire.nodes[owner].segment.drain(Duration::from_secs(5));
         let mut claimed = None;
         while wire.owners(vip(10)) != [1 - owner] {
             for node in &mut wire.nodes {
@@ -68,4 +70,22 @@ fn each_request_is_answered_by_predecessor_or_successor() {
             );
         }
     }
+}
+
+/// As when a node is drained and no other one may have the address.
+#[test]
+fn who_may_not_have_an_address_any_more_answers_until_another_one_takes_it() {
+    let mut wire = Wire::new(1, &[vip(10)]);
+    wire.settle(&[vip(10)]);
+    let before = wire.nodes[0].segment.generation();
+    let unfit = Arc::new(Wanted { own: Fitness::Unfit, ..wanted() });
+    wire.nodes[0].segment.want(vip(10), Some(unfit));
+    wire.run(100);
+    assert_eq!(wire.who_has(vip(10)), [mac(0)]);
+    assert_eq!(wire.nodes[0].segment.generation(), before, "the kernel lets requests pass as before");
+    // Until it is wanted by nobody.
+    wire.nodes[0].segment.want(vip(10), None);
+    wire.run(100);
+    assert!(wire.who_has(vip(10)).is_empty());
+    assert_eq!(wire.nodes[0].segment.filter(Socket::Arp), filter::arp([]));
 }
