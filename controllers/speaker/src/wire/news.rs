@@ -2,7 +2,7 @@
 
 use fairlead_layer2::segment::{Condition, Report as Reported, ReportKind, Unusable};
 use jiff::Timestamp;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::links::{News, Report};
 
@@ -10,10 +10,14 @@ use crate::links::{News, Report};
 pub(super) fn news_of(Reported { link, kind }: Reported, interface: &str) -> Option<Report> {
     let news = match kind {
         ReportKind::Owned { address, epoch, since, mac, outage } => {
+            debug!(interface, %address, epoch, ?outage, "an address is answered for from now on");
             let since = i64::try_from(since).ok().and_then(|since| Timestamp::from_microsecond(since).ok());
             News::Owned { address, epoch, since: since.unwrap_or_default(), mac, outage }
         }
-        ReportKind::Lost { address, epoch, .. } => News::Lost { address, epoch },
+        ReportKind::Lost { address, epoch, cause } => {
+            debug!(interface, %address, epoch, ?cause, "an address is answered for no longer");
+            News::Lost { address, epoch }
+        }
         ReportKind::Probed { address, user: None, .. } => News::Probed { address },
         ReportKind::Probed { address, epoch, user: Some(user) } => {
             News::Taken { address, mac: user.mac, epoch }
