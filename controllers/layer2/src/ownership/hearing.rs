@@ -180,6 +180,7 @@ impl Election {
         self.offers_due |= !self.urgent.is_empty();
         self.membership_changed = true;
         self.unheard_due = true;
+        self.peers.all.values_mut().for_each(|peer| peer.lacks_due = true);
     }
 
     /// Takes what only the first page of a round says.
@@ -198,12 +199,12 @@ impl Election {
         }
         let mut classes = page.classes.clone();
         classes.sort_unstable_by_key(|(class, _)| *class);
-        let lacks_somebody = !peer.lacks.is_empty();
+        let counts = heard_changed || !peer.lacks.is_empty() || peer.lacks_due;
         if classes != peer.classes {
             peer.classes = classes;
             self.field_changed();
         }
-        if heard_changed || lacks_somebody || self.membership_changed {
+        if counts {
             self.count_lacking(from);
         }
         if page.header.flags.solicit_all || page.solicit.contains(&own) {

@@ -39,6 +39,8 @@ pub(super) struct Peer {
     /// Whom its lists lack although they are heard here, and in how many rounds.
     pub(super) lacks: BTreeMap<Participant, u8>,
     pub(super) lacks_counted: Option<Moment>,
+    /// Who is heard here has changed since.
+    pub(super) lacks_due: bool,
     /// What it can do, in the order of the classes.
     pub(super) classes: Vec<(ClassId, Fitness)>,
     pub(super) claims: BTreeMap<IpAddr, Claim>,
@@ -96,6 +98,7 @@ impl Peer {
             lacks_me_since: None,
             lacks: BTreeMap::new(),
             lacks_counted: None,
+            lacks_due: true,
             classes: Vec::new(),
             claims: BTreeMap::new(),
             statements: Vec::new(),

@@ -28,6 +28,7 @@ impl Election {
             return;
         }
         peer.lacks_counted = Some(now);
+        peer.lacks_due = false;
         for other in lacking {
             let rounds = peer.lacks.entry(other).or_default();
             *rounds = rounds.saturating_add(1);

@@ -358,3 +358,17 @@ fn of_two_interfaces_of_a_node_on_one_segment_the_first_takes_part() {
     let over = ReportKind::Condition { condition: Condition::TwinInterface, holds: false };
     assert!(wire.reports(2).any(|report| *report == over));
 }
+
+#[test]
+fn a_node_that_joins_late_is_passed_on_to_whom_does_not_hear_it() {
+    let mut wire = Wire::new(3, &addresses());
+    wire.passes = |from, to, _| !([from, to].contains(&mac(0)) && [from, to].contains(&mac(2)));
+    wire.nodes[2].dead = true;
+    wire.settle(&addresses());
+    wire.run(5_000);
+    assert_eq!(wire.nodes[0].segment.peers(), 1);
+    wire.nodes[2].dead = false;
+    wire.run(3_000);
+    let peers: Vec<usize> = wire.nodes.iter().map(|node| node.segment.peers()).collect();
+    assert_eq!(peers, [2, 2, 2], "each knows of both others");
+}
