@@ -24,10 +24,12 @@ impl Election {
     pub(super) fn expire_conditions(&mut self) {
         let over = |condition: &Condition| match condition {
             Condition::ClockSkew(_) => Some(self.timing.memory),
-            Condition::TwinInterface { .. } => Some(self.timing.period * 10),
             Condition::IdClash | Condition::TooManyParticipants => Some(Duration::from_mins(1)),
             Condition::BeaconsBlocked(node) if !self.is_unheard(*node) => Some(Duration::from_secs(10)),
-            Condition::BeaconsBlocked(_) | Condition::Deaf | Condition::TooManyAddresses => None,
+            Condition::BeaconsBlocked(_)
+            | Condition::Deaf
+            | Condition::TooManyAddresses
+            | Condition::TwinInterface => None,
         };
         let expired: Vec<Condition> = self
             .conditions

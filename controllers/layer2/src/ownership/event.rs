@@ -164,11 +164,8 @@ pub enum LossCause {
 pub enum Condition {
     /// The wall clock of this unknown node is too far from ours, so that it is ignored.
     ClockSkew(Participant),
-    /// Another interface of this node is on the same segment; the one with the lowest index takes part.
-    TwinInterface {
-        /// The index of the other one.
-        link: u32,
-    },
+    /// This interface does not take part: another one of this node with a lower index is on the same segment, and does.
+    TwinInterface,
     /// Somebody else takes part under the name of this node.
     IdClash,
     /// A node takes part on the segment, but its beacons do not arrive here.

@@ -47,7 +47,7 @@ impl Election {
             return Outcome::Clash;
         }
         if from.node == self.identity.node {
-            self.note_twin(from.link);
+            self.note_twin(header);
             return Outcome::Twin;
         }
         let is_known = self.peers.all.contains_key(&from);
@@ -192,7 +192,8 @@ impl Election {
         heard.sort_unstable();
         let heard_changed = heard != peer.heard;
         peer.heard = heard;
-        if peer.hears(own) {
+        let hears_own = peer.hears(own);
+        if hears_own {
             peer.lacks_me_since = None;
         } else {
             peer.lacks_me_since.get_or_insert(self.now);
@@ -203,6 +204,9 @@ impl Election {
         if classes != peer.classes {
             peer.classes = classes;
             self.field_changed();
+        }
+        if hears_own {
+            self.note_listed();
         }
         if counts {
             self.count_lacking(from);

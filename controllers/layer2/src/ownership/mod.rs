@@ -17,6 +17,7 @@ mod relay;
 mod rules;
 mod table;
 mod timing;
+mod twins;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use self::offers::Offer;
 use self::outbox::Outbox;
 use self::peers::Peers;
 use self::table::Table;
+use self::twins::Twins;
 use crate::identity::{NodeId, Participant};
 use crate::mac::MacAddress;
 use crate::moment::Moment;
@@ -75,8 +77,7 @@ pub struct Election {
     /// The clock of the wake-up whose whole round the kernel took last.
     last_round: Moment,
     drain: Option<Drain>,
-    /// Another interface of this node with a lower index, and when it was heard.
-    twin: Option<(u32, Moment)>,
+    twins: Twins,
     last_clash: Option<Moment>,
 
     standing: Standing,
@@ -186,7 +187,7 @@ impl Election {
             started: now,
             last_round: now,
             drain: None,
-            twin: None,
+            twins: Twins::default(),
             last_clash: None,
             standing: Standing::default(),
             listed_since: BTreeMap::new(),
@@ -289,7 +290,7 @@ impl Election {
     pub fn next_wake(&self) -> Moment {
         let mode = match self.mode {
             Mode::Passive | Mode::Left => {
-                let twin = self.twin.map(|(_, heard)| heard + self.timing.period * 10);
+                let twin = self.twins.lower.map(|lower| lower.until);
                 return if self.start_due { self.now } else { twin.unwrap_or(self.now + self.timing.memory) };
             }
             Mode::Listening { until, .. } => (until > self.now).then_some(until),

@@ -48,7 +48,7 @@ impl Election {
         self.now = now;
         self.wall = wall;
         self.hearing.begin();
-        if self.start_due && self.carrier && self.twin.is_none() {
+        if self.start_due && self.carrier && self.twins.lower.is_none() {
             self.start(LossCause::Passive);
         }
         self.start_due = false;
@@ -90,15 +90,7 @@ impl Election {
 
     /// Goes on to the next mode when it is time.
     pub(super) fn step_mode(&mut self) {
-        if let Some((link, heard)) = self.twin
-            && self.now >= heard + self.timing.period * 10
-        {
-            self.twin = None;
-            self.clear(Condition::TwinInterface { link });
-            if self.carrier && self.mode == Mode::Passive {
-                self.start(LossCause::Passive);
-            }
-        }
+        self.step_twins();
         if let Mode::Listening { until, latest } = self.mode
             && self.now >= until
         {
@@ -147,15 +139,6 @@ impl Election {
             self.mode = Mode::Left;
         }
         true
-    }
-
-    /// Another interface of this node takes part on the segment.
-    pub(super) fn note_twin(&mut self, link: u32) {
-        self.raise(Condition::TwinInterface { link });
-        if link < self.identity.link {
-            self.twin = Some((link, self.now));
-            self.pause();
-        }
     }
 
     /// Somebody else sends under our name.

@@ -81,7 +81,7 @@ impl Election {
     /// The pages that are due now.
     pub(super) fn compose(&mut self) -> Vec<Transmission> {
         self.outbox.whole = false;
-        let goodbye = self.says_goodbye();
+        let goodbye = self.says_goodbye() || std::mem::take(&mut self.twins.farewell);
         if !goodbye && matches!(self.mode, Mode::Passive | Mode::Leaving { .. } | Mode::Left) {
             return Vec::new();
         }

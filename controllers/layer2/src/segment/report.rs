@@ -117,7 +117,7 @@ pub enum LostCause {
 pub enum Condition {
     /// The wall clock of a node is too far from ours to hear it.
     ClockSkew(NodeId),
-    /// Another interface of this node is on the same segment; the one with the lowest index takes part.
+    /// This interface is not used: another one of this node with a lower index is on the same segment.
     TwinInterface,
     /// Somebody else sends under our name.
     IdentityClash,
@@ -149,7 +149,7 @@ impl From<ownership::Condition> for Condition {
     fn from(condition: ownership::Condition) -> Self {
         match condition {
             ownership::Condition::ClockSkew(who) => Self::ClockSkew(who.node),
-            ownership::Condition::TwinInterface { .. } => Self::TwinInterface,
+            ownership::Condition::TwinInterface => Self::TwinInterface,
             ownership::Condition::IdClash => Self::IdentityClash,
             ownership::Condition::BeaconsBlocked(node) => Self::BeaconsBlocked(node),
             ownership::Condition::Deaf => Self::Deaf,

@@ -372,3 +372,46 @@ fn a_node_that_joins_late_is_passed_on_to_whom_does_not_hear_it() {
     let peers: Vec<usize> = wire.nodes.iter().map(|node| node.segment.peers()).collect();
     assert_eq!(peers, [2, 2, 2], "each knows of both others");
 }
+
+#[test]
+fn a_second_interface_that_hears_the_first_one_only_by_others_stays_passive() {
+    let mut wire = Wire::new(2, &addresses());
+    // As with a macvlan and the card below it: both hear the segment, neither hears the other.
+    wire.passes = |from, to, _| !([from, to].contains(&mac(0)) && [from, to].contains(&mac(2)));
+    let second = LinkFacts { index: 3, ..link(2) };
+    let mut twin = Segment::new(&settings(0), second, wire.clock());
+    for address in addresses() {
+        twin.want(address, Some(Arc::new(wanted())));
+    }
+    wire.add(twin, mac(2));
+    wire.run(5_000);
+    let from = wire.sent.len();
+    wire.run(30_000);
+    assert_eq!(wire.nodes[2].segment.owned().count(), 0);
+    assert!(wire.of_kind(from, 2, OutgoingKind::Beacon).is_empty(), "it says nothing");
+    let twins = |wire: &Wire, node| {
+        let told = wire.reports(node).filter_map(|report| match report {
+            ReportKind::Condition { condition: Condition::TwinInterface, holds } => Some(*holds),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(twins(&wire, 0), [], "nothing is wrong about the one that is used");
+    assert_eq!(twins(&wire, 2), [true], "said once");
+    let mut unplugged = link(0);
+    unplugged.running = false;
+    wire.nodes[0].segment.set_link(unplugged);
+    let from = wire.sent.len();
+    wire.run(3_000);
+    assert!(!wire.of_kind(from, 2, OutgoingKind::Beacon).is_empty(), "it is needed");
+    assert_eq!(twins(&wire, 2), [true, false]);
+    // The first one is back: again the other one gives way, for good.
+    wire.nodes[0].segment.set_link(link(0));
+    wire.run(5_000);
+    assert_eq!(wire.nodes[2].segment.owned().count(), 0);
+    wire.run(10_000);
+    assert_eq!(twins(&wire, 2), [true, false, true]);
+    for address in addresses() {
+        assert_eq!(wire.owners(address).len(), 1, "{address}");
+    }
+}
