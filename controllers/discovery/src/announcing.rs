@@ -3,6 +3,7 @@
 use std::fmt;
 
 use fairlead_objects::{Istr, Node, Selector};
+use jiff::Timestamp;
 
 /// Label of Nodes that no load balancer is to use, whatever its value (KEP-1143).
 pub const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
@@ -48,6 +49,8 @@ pub enum Exclusion {
     NoCarrier,
     /// There is no speaker on it.
     NoSpeaker,
+    /// Its speaker ended without a word, or does not reach the API server: its Lease had run out by then.
+    SpeakerLost(Timestamp),
     /// Nothing that is known: it should answer soon.
     NotYet,
 }
@@ -69,6 +72,9 @@ impl fmt::Display for Exclusion {
             Self::NotAHost => f.write_str("has it as network or broadcast address of its subnet"),
             Self::NoCarrier => f.write_str("no carrier"),
             Self::NoSpeaker => f.write_str("no speaker runs there"),
+            Self::SpeakerLost(by) => {
+                write!(f, "nothing has been heard of its speaker, whose Lease ran out by {by:.0}")
+            }
             Self::NotYet => f.write_str("may answer, and does not yet"),
         }
     }

@@ -79,6 +79,16 @@ pub enum Action {
         /// The time of the condition.
         now: Timestamp,
     },
+    /// Say of an address that nobody answers for it any more, because the speaker that did is lost: condition `Announced`
+    /// False, without node, interface, MAC address and since, by one merge patch of the status with uid and resourceVersion.
+    Silence {
+        /// As it was observed.
+        current: Arc<Address>,
+        /// What is told.
+        message: String,
+        /// The time of the condition.
+        now: Timestamp,
+    },
     /// Delete the object of an address, with uid and resourceVersion as preconditions.
     Delete {
         /// As it was observed.
@@ -177,7 +187,7 @@ pub struct Event {
     pub message: String,
 }
 
-/// What to do about the object of one address for which no Service is to be planned.
+/// What to do about the object of one address apart from its Services.
 #[derive(Clone, Debug, Default)]
 pub struct AddressPlan {
     /// Writes, in order.

@@ -5,7 +5,9 @@
 
 use std::net::IpAddr;
 
-use fairlead_crds::names::{GROUP, POOL_LABEL, PROBED_CONDITION, READY_CONDITION, VERSION};
+use fairlead_crds::names::{
+    ANNOUNCED_CONDITION, GROUP, POOL_LABEL, PROBED_CONDITION, READY_CONDITION, VERSION,
+};
 use fairlead_crds::{
     AddressPhase, Holder, LoadBalancerAddressSpec, LoadBalancerPoolStatus, ServiceReservationStatus, address,
 };
@@ -60,20 +62,46 @@ pub fn cool_address(current: &Address, until: Timestamp) -> Value {
 /// The merge patch of the status that says of an address that nobody asked the network who uses it.
 #[must_use]
 pub fn not_probed(current: &Address, message: &str, now: Timestamp) -> Value {
-    let mut conditions = current.conditions.clone();
-    conditions.retain(|condition| condition.type_ != PROBED_CONDITION);
-    conditions.push(Condition {
-        type_: PROBED_CONDITION.to_owned(),
-        status: "Unknown".to_owned(),
-        reason: "NobodyAsked".to_owned(),
+    json!({
+        "metadata": preconditions(&current.uid, &current.version),
+        "status": {"conditions": with_condition(current, PROBED_CONDITION, "Unknown", "NobodyAsked", message, now)},
+    })
+}
+
+/// The merge patch of the status that says of an address that nobody answers for it any more.
+#[must_use]
+pub fn silence(current: &Address, message: &str, now: Timestamp) -> Value {
+    json!({
+        "metadata": preconditions(&current.uid, &current.version),
+        "status": {
+            "node": null,
+            "interface": null,
+            "mac": null,
+            "since": null,
+            "conditions": with_condition(current, ANNOUNCED_CONDITION, "False", "SpeakerLost", message, now),
+        },
+    })
+}
+
+/// The conditions of an address with this one in the place of that of its type, which has another status.
+fn with_condition(
+    current: &Address,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let condition = Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
         message: message.to_owned(),
         observed_generation: None,
         last_transition_time: Time(now),
-    });
-    json!({
-        "metadata": preconditions(&current.uid, &current.version),
-        "status": {"conditions": conditions},
-    })
+    };
+    let others = current.conditions.iter().filter(|condition| condition.type_ != kind).cloned();
+    others.chain([condition]).collect()
 }
 
 /// The strategic merge patch of the status of a Service. It touches our condition only, and not those of others.

@@ -10,6 +10,7 @@ mod metallb;
 mod observe;
 mod overlay;
 mod report;
+mod speakers;
 mod statuses;
 
 use std::collections::HashMap;
@@ -166,6 +167,7 @@ impl Controller {
             tokio::join!(
                 self.keep_looking_for_metallb(),
                 self.provide_beacon_key(),
+                self.watch_speakers(),
                 self.writer.permit().whenever_granted(|| self.queue.unpark())
             )
         };

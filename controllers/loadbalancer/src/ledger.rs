@@ -4,6 +4,7 @@ mod accounts;
 mod observe;
 mod refresh;
 mod slot;
+mod speakers;
 mod upkeep;
 mod waiting;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_crds::names::LOAD_BALANCER_CLASS;
-use fairlead_objects::{Family, Istr, Labels, LoadBalancer, Node, ObjectKey, Presence, Service};
+use fairlead_objects::{Family, Istr, Labels, LoadBalancer, Node, ObjectKey, Service};
 use hashbrown::HashMap;
 use jiff::Timestamp;
 use smallvec::SmallVec;
@@ -29,6 +30,8 @@ use crate::wish::{Wish, WishError};
 pub(crate) use accounts::{Account, Accounts};
 use slot::Claim;
 pub(crate) use slot::{Slot, Slots};
+pub(crate) use speakers::Absence;
+use speakers::Speakers;
 pub(crate) use waiting::Topic;
 use waiting::Waiting;
 
@@ -84,8 +87,7 @@ pub struct Ledger {
     pub(crate) announcements: BTreeMap<Istr, Arc<Announcement>>,
     namespaces: HashMap<Istr, Labels>,
     pub(crate) nodes: BTreeMap<Istr, Arc<Node>>,
-    /// The Leases of speakers, by name.
-    presences: BTreeMap<Istr, Arc<Presence>>,
+    speakers: Speakers,
     service_cidrs: BTreeMap<Istr, Vec<Istr>>,
     pub(crate) services: HashMap<ObjectKey, Known>,
     pub(crate) reservations: BTreeMap<ObjectKey, Arc<Reservation>>,
@@ -144,7 +146,7 @@ impl Ledger {
             announcements: BTreeMap::new(),
             namespaces: HashMap::new(),
             nodes: BTreeMap::new(),
-            presences: BTreeMap::new(),
+            speakers: Speakers::default(),
             service_cidrs: BTreeMap::new(),
             services: HashMap::new(),
             reservations: BTreeMap::new(),
@@ -210,18 +212,6 @@ impl Ledger {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.len()
-    }
-
-    /// Does a speaker run anywhere?
-    pub(crate) fn has_speakers(&self, now: Timestamp) -> bool {
-        self.presences.values().any(|presence| presence.is_live(now))
-    }
-
-    /// The speaker of a node, if one runs there.
-    pub(crate) fn speaker_of(&self, node: &str, now: Timestamp) -> Option<&Arc<Presence>> {
-        let is_its = |presence: &&Arc<Presence>| presence.node.as_deref() == Some(node);
-        let name = Istr::from(Presence::name_of(node));
-        self.presences.get(&name).filter(is_its).filter(|it| it.is_live(now))
     }
 
     pub(crate) fn namespace_labels(&self, namespace: &Istr) -> Labels {

@@ -10,6 +10,7 @@ use fairlead_discovery::announcing::{self, Exclusion};
 use fairlead_objects::{Family, Istr, ObjectKey, ServiceCondition};
 use jiff::Timestamp;
 
+use crate::ledger::Absence;
 use crate::pool::Unassignable;
 use crate::records::{Answering, Reservation, ReservedFor};
 use crate::sharing::Objection;
@@ -345,6 +346,20 @@ pub(crate) fn unanswered<'a>(
     let why = announcing::in_words(nodes);
     let why = if why.is_empty() { "there is no node".to_owned() } else { why };
     format!("no node answers for {address}: {why}")
+}
+
+/// That nobody is known to answer for an address, because the speaker that did is lost.
+pub(crate) fn speaker_lost(answering: &Answering, absence: Absence) -> String {
+    let Answering { node, interface, .. } = answering;
+    let on = if interface.is_empty() { String::new() } else { format!(" on {interface}") };
+    let why = match absence {
+        Absence::RanOut(at) => format!(
+            "the Lease of its speaker ran out at {at:.0}: it does not run, or does not reach the API server"
+        ),
+        Absence::Ended => "its speaker has ended".to_owned(),
+        Absence::NoLease => "its speaker has no Lease: it does not run, or may not write one".to_owned(),
+    };
+    format!("{node} answered for it{on}, and {why}")
 }
 
 /// How the message begins that is about a Service with addresses that does not have what it asks for.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lab::{Host, Result, Traffic};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{FAILOVER, PATIENCE, SPEAKERS, World, scene};
 
@@ -52,6 +52,52 @@ fn a_killed_speaker_is_replaced() -> Result<()> {
         seen.assert_failover();
         Ok(())
     })
+}
+
+/// Longer than the Lease of a speaker lasts, with time to notice.
+const LOST: Duration = Duration::from_secs(130);
+
+#[test]
+fn when_all_speakers_are_killed_it_is_told_that_nobody_answers() -> Result<()> {
+    scene(async |scene| {
+        let (world, vip) = (scene.world, scene.vip().await?);
+        let object = vip.object();
+        object.wait_condition("Announced", "True").await?;
+        for speaker in &world.speakers {
+            speaker.kill().await?;
+        }
+        let is_told = |it: &Value| condition(it, "Announced").is_some_and(|it| it["status"] == "False");
+        let told = scene.lab().wait_until("it to be told that nobody answers", LOST, async || {
+            let it = object.get().await?;
+            if is_told(&it) { Ok(it) } else { Err(format!("{}", it["status"]).into()) }
+        });
+        let told = told.await?;
+        let message = condition(&told, "Announced").map(|it| it["message"].to_string()).unwrap_or_default();
+        assert!(message.contains(&format!("{} answered for it on eth0", vip.owner)), "{message}");
+        assert!(message.contains("the Lease of its speaker ran out at"), "{message}");
+        assert!(told["status"]["node"].is_null() && told["status"]["epoch"].is_u64(), "{told}");
+        let told = vip.service.wait_reason("NoEligibleNode").await?.message;
+        assert!(told.contains("nothing has been heard of its speaker"), "{told}");
+        // Nothing is written while nothing changes, nor when the manager begins anew.
+        let version = |it: &Value| it["metadata"]["resourceVersion"].clone();
+        let before = version(&object.get().await?);
+        world.manager.stop().await?;
+        world.manager.process().restart()?;
+        world.manager.wait_ready().await?;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(version(&object.get().await?), before);
+        assert_eq!(vip.service.wait_reason("NoEligibleNode").await?.message, told);
+        // The first one that is back answers, and it is told.
+        let speaker = &world.speakers[0];
+        speaker.process().restart()?;
+        world.wait_owner(vip.address, PATIENCE, |node| node == speaker.node()).await?;
+        object.wait_condition("Announced", "True").await?;
+        vip.service.wait_reason("Announced").await.map(drop)
+    })
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|it| it["type"] == kind)
 }
 
 #[test]

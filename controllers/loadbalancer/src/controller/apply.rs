@@ -112,6 +112,13 @@ impl Controller {
                         self.writer.patch_status(&Address::RESOURCE, "", name, Patch::Merge, &patch).await?;
                     self.show(answer);
                 }
+                Action::Silence { current, message, now } => {
+                    let patch = body::silence(&current, &message, now);
+                    let name = &current.key.name;
+                    let answer =
+                        self.writer.patch_status(&Address::RESOURCE, "", name, Patch::Merge, &patch).await?;
+                    self.show(answer);
+                }
                 Action::Delete { current, guard } => {
                     self.confirm(&guard).await?;
                     let (name, uid) = (&current.key.name, current.uid.to_string());

@@ -46,6 +46,11 @@ impl Ledger {
         if known.is_some_and(|known| is_older(&address.version, &known.version)) {
             return;
         }
+        if let Some(answering) = &address.answering
+            && known.is_none_or(|known| known.answering.as_ref() != Some(answering))
+        {
+            self.speakers.heard(&answering.node);
+        }
         if address.holders().is_empty() {
             self.marks.addresses.insert(address.address);
         }
@@ -152,24 +157,25 @@ impl Ledger {
 
     /// The Lease of a speaker was seen.
     pub fn put_presence(&mut self, presence: &Arc<Presence>) {
-        let before = self.presences.insert(presence.key.name.clone(), Arc::clone(presence));
-        let same =
-            |before: Arc<Presence>| before.node == presence.node && before.interfaces == presence.interfaces;
-        if !before.is_some_and(same) {
+        let known = self.speakers.lease(&presence.key.name);
+        if known.is_some_and(|known| is_older(&presence.version, &known.version)) {
+            return;
+        }
+        if self.speakers.put(presence) {
             self.mark_unanswered();
         }
     }
 
     /// The Lease of a speaker is gone.
     pub fn remove_presence(&mut self, name: &Istr) {
-        if self.presences.remove(name).is_some() {
+        if self.speakers.remove(name) {
             self.mark_unanswered();
         }
     }
 
     /// What keeps nodes from answering changed: who has an address for which none does may be told something else.
-    fn mark_unanswered(&mut self) {
-        if self.presences.is_empty() {
+    pub(super) fn mark_unanswered(&mut self) {
+        if self.speakers.leases().next().is_none() {
             return;
         }
         let is_unanswered = |slot: &Slot| slot.bound().is_some_and(|object| object.answering.is_none());

@@ -50,7 +50,10 @@ fn carry_out(ledger: &mut Ledger, key: &ObjectKey, now: Timestamp) {
                 ledger.put_service(&Arc::new(service), now);
             }
             Action::Delete { current, .. } => ledger.remove_address(&current),
-            action @ (Action::Update { .. } | Action::Cool { .. } | Action::NotProbed { .. }) => {
+            action @ (Action::Update { .. }
+            | Action::Cool { .. }
+            | Action::NotProbed { .. }
+            | Action::Silence { .. }) => {
                 panic!("unexpected: {action:?}")
             }
         }

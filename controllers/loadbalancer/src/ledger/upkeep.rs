@@ -12,12 +12,21 @@ use crate::pool_status::pool_status;
 use crate::records::{Pool, PoolStatus, Reservation, ReservedFor};
 use crate::reservation_status::reservation_status;
 use crate::reservations::Problem;
+use crate::words;
 
 impl Ledger {
-    /// Plans the object of an address that no Service has: it has cooled down, or names nobody.
+    /// Plans the object of an address whose speaker is lost, or that no Service has: it has cooled down, or names nobody.
     pub fn plan_address(&mut self, address: IpAddr, now: Timestamp) -> AddressPlan {
         self.refresh();
         let Some(slot) = self.slots.get(address) else { return AddressPlan::default() };
+        if let Some(object) = slot.bound()
+            && let Some(answering) = &object.answering
+            && let Some(absence) = self.absence_of(answering)
+        {
+            let message = words::speaker_lost(answering, absence);
+            let silence = Action::Silence { current: Arc::clone(object), message, now };
+            return AddressPlan { actions: vec![silence], wait: None };
+        }
         let Some(object) = slot.object.as_ref().filter(|object| object.holders().is_empty()) else {
             return AddressPlan::default();
         };

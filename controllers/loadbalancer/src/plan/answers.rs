@@ -50,7 +50,8 @@ impl Ours<'_> {
             let since = answering.iter().filter_map(|(_, it)| it.since).max().unwrap_or(self.now);
             return Answers::All(words::answered(&answering), since);
         }
-        if !self.ledger.has_speakers(self.now) {
+        // Where no speaker runs that anybody could miss, something else brings the addresses to the nodes.
+        if !self.ledger.has_speakers(self.now) && self.lost_speakers().next().is_none() {
             return Answers::Unknown;
         }
         let silent = objects.iter().filter(|(_, object)| object.answering.is_none());
@@ -65,6 +66,12 @@ impl Ours<'_> {
         Answers::Wrong(Reason::NoEligibleNode, silent.collect::<Vec<_>>().join("; "))
     }
 
+    /// When the Leases of speakers ran out that have not been given back.
+    fn lost_speakers(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        let nodes = self.ledger.nodes.values();
+        nodes.filter_map(|node| self.ledger.ran_out(&node.key.name, self.now))
+    }
+
     fn silent_since(&self, address: IpAddr, object: &Address) -> Timestamp {
         let head = self.known.heads[Family::of(address) as usize].filter(|(head, _)| *head == address);
         object.silent_since.or(head.map(|(_, since)| since)).unwrap_or(self.now)
@@ -74,20 +81,24 @@ impl Ours<'_> {
         let announcements: Vec<announcing::Announcement> =
             object.spec.announcements.iter().map(announcement).collect();
         let nodes = self.ledger.nodes.values();
+        let lost_by = self.lost_speakers().max();
         let excluded =
-            nodes.map(|node| (node.key.name.as_str(), self.exclusion(node, object, &announcements)));
+            nodes.map(|node| (node.key.name.as_str(), self.exclusion(node, object, &announcements, lost_by)));
         words::unanswered(address, excluded)
     }
 
-    /// What keeps a node from answering.
+    /// What keeps a node from answering. The last of the speakers that are lost was lost `lost_by` then.
     fn exclusion(
         &self,
         node: &Node,
         object: &Address,
         announcements: &[announcing::Announcement],
+        lost_by: Option<Timestamp>,
     ) -> Exclusion {
-        let Some(speaker) = self.ledger.speaker_of(&node.key.name, self.now) else {
-            return Exclusion::NoSpeaker;
+        let name = &node.key.name;
+        let Some(speaker) = self.ledger.speaker_of(name, self.now) else {
+            let lost = self.ledger.ran_out(name, self.now).and(lost_by);
+            return lost.map_or(Exclusion::NoSpeaker, Exclusion::SpeakerLost);
         };
         if let Some(exclusion) = announcing::excluded(node, false) {
             return exclusion;

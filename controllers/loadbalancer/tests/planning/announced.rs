@@ -161,11 +161,163 @@ fn what_changes_about_nodes_and_speakers_is_told() {
     world.api.put_whole_node(Node { out_of_service: true, ..testing::node("node-2", None) });
     world.settle();
     assert!(world.message("web").contains("node-2: tainted"), "{}", world.message("web"));
-    // With all speakers gone nothing is known.
-    world.pass(100);
-    world.restart();
+    // Where none runs that anybody misses, something else may bring the addresses to the nodes.
+    for node in ["node-1", "node-2", "node-3"] {
+        world.api.end_speaker(node);
+    }
     world.settle();
     assert_eq!(world.reason("web"), "Assigned");
+}
+
+/// Seconds pass in which the manager looks for speakers every five.
+fn watch(world: &mut World, seconds: i64) {
+    for _ in 0..seconds / 5 {
+        world.pass(5);
+        world.manager.watch(&world.api);
+        world.manager.settle(&mut world.api, false);
+    }
+}
+
+#[test]
+fn when_all_speakers_are_lost_nobody_answers_any_more() {
+    let mut world = published(v4("web"));
+    world.answer(FIRST, "node-2");
+    world.settle();
+    assert_eq!(world.reason("web"), "Announced");
+    world.writes();
+    let silent_from = world.api.now;
+    for node in ["node-1", "node-2", "node-3"] {
+        world.api.put_speaker(node, &["eth0"]);
+    }
+    watch(&mut world, 85);
+    assert!(world.writes().is_empty(), "each may be about to renew its Lease");
+    watch(&mut world, 20);
+    assert_eq!(world.writes(), ["nobody answers for 198.51.100.1", "condition of web: NoEligibleNode"]);
+    let ran_out = silent_from.checked_add(SignedDuration::from_secs(90)).unwrap();
+    let object = &world.api.addresses[&ip(FIRST)];
+    assert!(!object.announced && object.answering.is_none());
+    assert_eq!(
+        object.conditions[0].message,
+        format!(
+            "node-2 answered for it on eth0, and the Lease of its speaker ran out at {ran_out:.0}: it does not run, or does \
+             not reach the API server"
+        )
+    );
+    assert_eq!(
+        world.message("web"),
+        format!(
+            "keeps 198.51.100.1: no node answers for 198.51.100.1: node-1, node-2 and node-3: nothing has been heard of its \
+             speaker, whose Lease ran out by {ran_out:.0}"
+        )
+    );
+    // Nothing changes, nothing is written; nor by another process.
+    watch(&mut world, 300);
+    world.restart();
+    watch(&mut world, 300);
+    assert_eq!(world.writes(), Vec::<String>::new());
+    // One is back, before it answers and then.
+    world.api.put_speaker("node-1", &["eth0"]);
+    world.settle();
+    assert!(
+        world.message("web").contains("node-1: may answer, and does not yet"),
+        "{}",
+        world.message("web")
+    );
+    world.answer(FIRST, "node-1");
+    world.settle();
+    assert_eq!(world.reason("web"), "Announced");
+    world.writes();
+    for _ in 0..4 {
+        world.api.put_speaker("node-1", &["eth0"]);
+        watch(&mut world, 60);
+    }
+    assert_eq!(world.writes(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_no_proof_that_a_speaker_is_lost_changes_nothing() {
+    let published = || {
+        let mut world = published(v4("web"));
+        world.answer(FIRST, "node-2");
+        world.settle();
+        watch(&mut world, 20);
+        world.writes();
+        world
+    };
+    let assert_calm = |world: &mut World, about: &str| {
+        assert_eq!(world.writes(), Vec::<String>::new(), "{about}");
+        assert_eq!(world.reason("web"), "Announced", "{about}");
+    };
+
+    let mut world = published();
+    let long_ago = world.api.now.checked_sub(SignedDuration::from_hours(1)).unwrap();
+    for renewal in 0..10 {
+        let until = long_ago.checked_add(SignedDuration::from_secs(30 * renewal)).unwrap();
+        world.api.put_speaker_until("node-2", &["eth0"], until);
+        watch(&mut world, 30);
+    }
+    assert_calm(&mut world, "its clock is wrong, and it renews its Lease");
+
+    let mut world = published();
+    for _ in 0..10 {
+        world.manager.ledger.doubt_speakers();
+        watch(&mut world, 60);
+    }
+    assert_calm(&mut world, "the API server does not answer either");
+
+    let mut world = published();
+    world.api.pass(SignedDuration::from_secs(600));
+    watch(&mut world, 60);
+    assert_calm(&mut world, "the manager stood still");
+
+    let mut world = published();
+    for _ in 0..10 {
+        watch(&mut world, 60);
+        world.restart();
+    }
+    assert_calm(&mut world, "the manager starts again and again");
+
+    let mut world = published();
+    for address in 10..20 {
+        // It may not write its Lease, and goes on.
+        world.api.edit_address(ip(FIRST), |object| {
+            object.answering.as_mut().unwrap().interface = format!("eth{address}").as_str().into();
+        });
+        watch(&mut world, 60);
+    }
+    world.writes();
+    assert_eq!(world.reason("web"), "Announced", "its reports are signs, too");
+}
+
+#[test]
+fn a_speaker_that_ended_without_telling_is_told_for() {
+    for (about, end) in [
+        ("its speaker has ended", (|world| world.api.end_speaker("node-2")) as fn(&mut World)),
+        ("its speaker has no Lease", |world| world.api.remove_speaker("node-2")),
+    ] {
+        let mut world = published(v4("web"));
+        world.answer(FIRST, "node-2");
+        world.settle();
+        watch(&mut world, 10);
+        end(&mut world);
+        watch(&mut world, 5);
+        assert_eq!(world.reason("web"), "Announced", "{about}: another one may be taking it over");
+        for _ in 0..4 {
+            for node in ["node-1", "node-3"] {
+                world.api.put_speaker(node, &["eth0"]);
+            }
+            watch(&mut world, 30);
+        }
+        let object = &world.api.addresses[&ip(FIRST)];
+        assert!(object.answering.is_none(), "{about}");
+        assert!(object.conditions[0].message.contains(about), "{}", object.conditions[0].message);
+        assert!(
+            world.message("web").contains("node-1 and node-3: may answer, and does not yet"),
+            "{about}: {}",
+            world.message("web")
+        );
+        assert!(world.message("web").contains("node-2: no speaker runs there"), "{about}");
+    }
 }
 
 #[test]

@@ -254,6 +254,28 @@ impl Api {
         self.record(Change::Presence(presence.key.name.clone(), Some(presence)));
     }
 
+    /// The speaker of a node gives its Lease back.
+    pub(crate) fn end_speaker(&mut self, node: &str) {
+        let name = Istr::from(Presence::name_of(node));
+        let ended = Presence {
+            node: None,
+            until: None,
+            version: self.next(),
+            ..Presence::clone(&self.presences[&name])
+        };
+        let ended = Arc::new(ended);
+        self.presences.insert(name.clone(), Arc::clone(&ended));
+        self.record(Change::Presence(name, Some(ended)));
+    }
+
+    /// Somebody deletes the Lease of a node's speaker.
+    pub(crate) fn remove_speaker(&mut self, node: &str) {
+        let name = Istr::from(Presence::name_of(node));
+        self.presences.remove(&name);
+        self.next();
+        self.record(Change::Presence(name, None));
+    }
+
     pub(crate) fn put_service_cidr(&mut self, name: &str, cidrs: &[&str]) {
         let cidrs: Vec<Istr> = cidrs.iter().map(|text| (*text).into()).collect();
         self.service_cidrs.insert(name.into(), cidrs.clone());
@@ -362,6 +384,16 @@ impl Api {
                 object.version = self.next();
                 Ok(Change::Address(self.store_address(object), true))
             }
+            Action::Silence { current, message, now } => {
+                let object = self.current(current)?;
+                let mut stored = body::create_address(current.address, &current.spec);
+                stored["status"] = body::silence(current, message, *now)["status"].clone();
+                let said = Address::from(serde_json::from_value::<LoadBalancerAddress>(stored).unwrap());
+                let Address { announced, answering, silent_since, conditions, .. } = said;
+                let version = self.next();
+                let object = Address { announced, answering, silent_since, conditions, version, ..object };
+                Ok(Change::Address(self.store_address(object), true))
+            }
             Action::Delete { current, .. } => {
                 self.current(current)?;
                 self.delete_address(current.address);
@@ -468,6 +500,7 @@ fn in_words(action: &Action) -> String {
         Action::Update { current, spec, .. } => format!("update {} for {}", current.address, names(spec)),
         Action::Cool { current, .. } => format!("cool {}", current.address),
         Action::NotProbed { current, .. } => format!("nobody asked for {}", current.address),
+        Action::Silence { current, .. } => format!("nobody answers for {}", current.address),
         Action::Delete { current, .. } => format!("delete {}", current.address),
         Action::Publish(publication) => {
             let name = &publication.service.key.name;

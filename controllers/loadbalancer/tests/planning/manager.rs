@@ -293,6 +293,13 @@ impl Manager {
         }
     }
 
+    /// Looks which speakers give no sign.
+    pub(crate) fn watch(&mut self, api: &Api) {
+        self.observe_all(api);
+        self.ledger.watch_speakers(api.now);
+        self.enqueue_affected();
+    }
+
     /// Works until nothing is left to do now. With `until_quiet`, time passes as long as somebody waits for it.
     pub(crate) fn settle(&mut self, api: &mut Api, until_quiet: bool) {
         let mut steps = 0;
@@ -315,7 +322,9 @@ fn guard(action: &Action) -> Option<&fairlead_loadbalancer::Guard> {
         Action::Update { guard, .. } | Action::Cool { guard, .. } | Action::Delete { guard, .. } => {
             Some(guard)
         }
-        Action::Create { .. } | Action::NotProbed { .. } | Action::Publish(_) => None,
+        Action::Create { .. } | Action::NotProbed { .. } | Action::Silence { .. } | Action::Publish(_) => {
+            None
+        }
     }
 }
 
