@@ -1,6 +1,6 @@
 //! What the API says about addresses and about this node.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::identity::NodeId;
@@ -54,10 +54,18 @@ pub struct Standing {
     pub classes: BTreeMap<ClassId, Fitness>,
     /// Other nodes with a ready speaker on this segment as the API lists them, with the MAC addresses of their interfaces.
     pub listed: BTreeMap<NodeId, Vec<MacAddress>>,
+    /// Nodes that the cluster has no more. Those of them that are silent are not missed.
+    pub deleted: BTreeSet<NodeId>,
 }
 
 impl Default for Standing {
     fn default() -> Self {
-        Self { candidate: true, weight: 100, classes: BTreeMap::new(), listed: BTreeMap::new() }
+        Self {
+            candidate: true,
+            weight: 100,
+            classes: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+        }
     }
 }

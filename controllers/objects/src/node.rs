@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::address::parse_lenient;
 use crate::record::{Record, Resource};
-use crate::{Istr, Labels, Millis, ObjectKey, ResourceVersion};
+use crate::{Istr, Labels, Millis, ObjectKey, ResourceVersion, Uid};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 /// Nodes with one of these labels, whatever its value, belong to the control plane.
@@ -22,6 +22,8 @@ const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 pub struct Node {
     /// Name; the namespace is empty.
     pub key: ObjectKey,
+    /// UID.
+    pub uid: Uid,
     /// Version.
     pub version: ResourceVersion,
     /// Label `topology.kubernetes.io/zone`, if not empty.
@@ -72,6 +74,7 @@ impl Record for Node {
 
     fn same_facts(&self, other: &Self) -> bool {
         self.same_endpoint_facts(other)
+            && self.uid == other.uid
             && self.addresses == other.addresses
             && self.labels == other.labels
             && self.out_of_service == other.out_of_service
@@ -94,6 +97,7 @@ struct Wire {
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
     name: Istr,
+    uid: Uid,
     resource_version: ResourceVersion,
     labels: Labels,
 }
@@ -160,6 +164,7 @@ impl From<Wire> for Node {
         addresses.dedup();
         Self {
             key: ObjectKey { namespace: Istr::default(), name: metadata.name },
+            uid: metadata.uid,
             version: metadata.resource_version,
             zone: metadata.labels.get(ZONE).filter(|zone| !zone.is_empty()).cloned(),
             ready: is_true("Ready"),

@@ -42,10 +42,18 @@ impl Presence {
     /// Annotation with the interfaces, one a line: name, MAC address, addresses with prefix lengths, blanks between them.
     pub const INTERFACES: &str = "fairlead.dev/interfaces";
 
+    const PREFIX: &str = "fairlead-speaker-";
+
     /// The name of the Lease of a node.
     #[must_use]
     pub fn name_of(node: &str) -> String {
-        format!("fairlead-speaker-{node}")
+        format!("{}{node}", Self::PREFIX)
+    }
+
+    /// The node of whose speaker it is, by its name.
+    #[must_use]
+    pub fn node_by_name(&self) -> Option<&str> {
+        self.key.name.strip_prefix(Self::PREFIX)
     }
 
     /// Does the speaker run, as far as is known at this time?
@@ -165,6 +173,7 @@ mod tests {
         assert!(!decode("", "2026-01-01T12:00:00.000000Z", "").is_live(at("2026-01-01T12:00:01Z")));
         assert!(!decode("node-1", "yesterday", "").is_live(at("2026-01-01T12:00:01Z")));
         assert_eq!(held.key.name, Presence::name_of("node-1").as_str());
+        assert_eq!(held.node_by_name(), Some("node-1"));
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub fn pod(name: &str) -> Pod {
 pub fn node(name: &str, zone: Option<&str>) -> Node {
     Node {
         key: ObjectKey::new("", name),
+        uid: Uid::from(format!("uid-of-{name}").as_str()),
         version: ResourceVersion::Number(1),
         zone: zone.map(Istr::from),
         ready: true,

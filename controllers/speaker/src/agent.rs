@@ -52,6 +52,8 @@ const TAKE_OVER_SPREAD: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(3);
 /// How often it is looked whether the statuses are right, and, while nobody is heard, which speakers run.
 const LOOK: Duration = Duration::from_mins(1);
+/// For how long it is looked whether the Node of a speaker is deleted that is not heard any more: as long as others remember it.
+const LOST_FOR: Duration = Duration::from_mins(10);
 /// Between two looks which speakers run, where somebody is to be told by name who is not known.
 const RELIST: Duration = Duration::from_secs(2);
 /// After a failure the Lease is written again after this time.
@@ -126,8 +128,11 @@ pub async fn run(
     let statuses = Writer::new(client, writer.permit().clone(), Some(STATUS_PACE));
     let policy =
         Policy { ignore_exclude_lb: settings.ignore_exclude_lb, respect_cordon: settings.respect_cordon };
-    let statement =
-        Statement { node: settings.node.as_str().into(), namespace: settings.namespace.as_str().into() };
+    let statement = Statement {
+        node: settings.node.as_str().into(),
+        node_uid: None,
+        namespace: settings.namespace.as_str().into(),
+    };
     let now = Instant::now();
     let agent = Agent {
         intent: Intent::new(&settings.node, settings.weight, policy),
@@ -141,10 +146,11 @@ pub async fn run(
         presence: Shell { statement, writer },
         statuses: StatusWriter::new(statuses),
         stated: Vec::new(),
-        state_at: Some(now),
+        state_at: None,
         list_at: Some(now),
         listed_at: None,
         asks_who: false,
+        lost_at: None,
         look_at: now + LOOK,
         expire_at: None,
         clock: Clock::boot(),
@@ -173,13 +179,15 @@ struct Agent {
     statuses: StatusWriter,
     /// The interfaces as they are.
     stated: Vec<Link>,
-    /// When the Lease is to be written; none while it is being written.
+    /// When the Lease is to be written; none while it is being written, and before the Node is known that it belongs to.
     state_at: Option<Instant>,
     /// When the Leases of all are to be read; none while they are being read.
     list_at: Option<Instant>,
     listed_at: Option<Instant>,
     /// Is somebody to be told by name who is not known yet?
     asks_who: bool,
+    /// When fewer speakers than before were heard last.
+    lost_at: Option<Instant>,
     look_at: Instant,
     /// When the grace of an address whose object is gone ends.
     expire_at: Option<Instant>,
@@ -252,7 +260,12 @@ impl Agent {
                 self.intent.remove_address(&object, self.moment());
             }
             Fact::Address(Change { old: None, new: None }) => {}
-            Fact::Node(node) => self.intent.put_node(&node),
+            Fact::Node(node) => {
+                if self.presence.statement.node_uid.replace(node.uid.clone()).is_none() {
+                    self.state_at = Some(Instant::now());
+                }
+                self.intent.put_node(&node);
+            }
             Fact::Slices(news) => {
                 for (service, nodes) in self.watches.hear(news) {
                     self.intent.put_endpoints(&service, nodes);
@@ -282,7 +295,10 @@ impl Agent {
 
     fn take_report(&mut self, Report { link, news }: &Report) {
         if let News::Heard { peers } = news {
-            self.peers.insert(*link, *peers);
+            let before = self.peers.insert(*link, *peers);
+            if before.is_some_and(|before| before > *peers) {
+                self.lost_at = Some(Instant::now());
+            }
             return;
         }
         let is_unknown = match news {
@@ -330,6 +346,8 @@ impl Agent {
                 self.list_at = Some(now + LOOK);
                 match outcome {
                     Ok(fleet) => {
+                        let fleet = fleet.after(&self.fleet, Timestamp::now());
+                        self.intent.put_deleted(fleet.deleted());
                         let macs = (fleet.by_mac != self.fleet.by_mac).then(|| fleet.by_mac.clone());
                         self.fleet = fleet;
                         self.list_segments();
@@ -401,12 +419,14 @@ impl Agent {
         }
     }
 
-    /// Is somebody not heard who is listed, or nobody at all?
+    /// Is somebody not heard who is listed, or nobody at all, or was somebody heard until lately?
     fn misses_somebody(&self) -> bool {
-        self.stated.iter().filter(|link| link.facts.running).any(|link| {
-            let heard = self.peers.get(&link.facts.index).copied().unwrap_or_default();
-            heard == 0 || heard < self.fleet.beside(link, &self.node).len()
-        })
+        let lately = |at: Instant| at.elapsed() < LOST_FOR;
+        self.lost_at.is_some_and(lately)
+            || self.stated.iter().filter(|link| link.facts.running).any(|link| {
+                let heard = self.peers.get(&link.facts.index).copied().unwrap_or_default();
+                heard == 0 || heard < self.fleet.beside(link, &self.node).len()
+            })
     }
 
     fn send(&self, orders: impl IntoIterator<Item = Order>) {

@@ -39,6 +39,8 @@ pub struct Intent {
     vanished: BTreeSet<(Moment, IpAddr)>,
     /// Addresses to look at.
     dirty: BTreeSet<IpAddr>,
+    /// Nodes that the cluster has no more.
+    deleted: BTreeSet<NodeId>,
     standing_is_stale: bool,
 }
 
@@ -88,6 +90,7 @@ impl Intent {
             endpoints: HashMap::new(),
             vanished: BTreeSet::new(),
             dirty: BTreeSet::new(),
+            deleted: BTreeSet::new(),
             standing_is_stale: false,
         }
     }
@@ -130,6 +133,12 @@ impl Intent {
             on_link.listed = listed;
             self.standing_is_stale = true;
         }
+    }
+
+    /// The nodes that the cluster has no more.
+    pub fn put_deleted(&mut self, deleted: BTreeSet<NodeId>) {
+        self.standing_is_stale |= deleted != self.deleted;
+        self.deleted = deleted;
     }
 
     /// The object of an address was seen.
@@ -290,6 +299,7 @@ impl Intent {
                 weight: self.weight,
                 classes: self.classes.iter().filter_map(|(id, class)| Some((*id, able(class)?))).collect(),
                 listed: on_link.listed.clone(),
+                deleted: self.deleted.clone(),
             };
             if on_link.standing.as_ref() != Some(&standing) {
                 orders.push(Order::Stand { link: *index, standing: standing.clone() });

@@ -1,13 +1,13 @@
 //! Saying that this speaker runs, and asking which others do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_layer2::{MacAddress, NodeId};
 use fairlead_machinery::write::{WriteError, WriteFailure, Writer};
-use fairlead_objects::{Istr, Presence, PresentInterface, Record};
-use jiff::Timestamp;
+use fairlead_objects::{Istr, Presence, PresentInterface, Record, Uid};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde_json::{Value, json};
 use tracing::{debug, warn};
@@ -20,11 +20,16 @@ pub const RENEWAL: Duration = Duration::from_secs(30);
 /// How long the Lease says that the speaker runs, unless it is renewed.
 const DURATION_SECONDS: i32 = 90;
 
+/// How long it is remembered that a node is deleted: nobody on the network remembers it for longer.
+const MEMORY: SignedDuration = SignedDuration::from_mins(10);
+
 /// The Lease of a node's speaker.
 #[derive(Clone, Debug)]
 pub struct Statement {
     /// The node.
     pub node: Arc<str>,
+    /// The UID of its Node object, once that is known: the Lease is deleted with it.
+    pub node_uid: Option<Uid>,
     /// The namespace of the Lease.
     pub namespace: Arc<str>,
 }
@@ -47,7 +52,7 @@ impl Statement {
     #[must_use]
     pub fn renew(&self, interfaces: &[PresentInterface], now: Timestamp) -> Value {
         let (label, component) = Presence::LABEL;
-        json!({
+        let mut lease = json!({
             "metadata": {
                 "labels": {label: component},
                 "annotations": {Presence::INTERFACES: Presence::text_of(interfaces)},
@@ -57,7 +62,13 @@ impl Statement {
                 "leaseDurationSeconds": DURATION_SECONDS,
                 "renewTime": MicroTime(now),
             },
-        })
+        });
+        if let Some(uid) = &self.node_uid {
+            let owner =
+                json!({"apiVersion": "v1", "kind": "Node", "name": *self.node, "uid": uid.to_string()});
+            lease["metadata"]["ownerReferences"] = json!([owner]);
+        }
+        lease
     }
 
     /// The merge patch by which the speaker says that it has ended.
@@ -85,6 +96,10 @@ pub struct Fleet {
     pub by_mac: HashMap<MacAddress, NodeId>,
     /// By what frames call them.
     pub names: HashMap<NodeId, Istr>,
+    /// Nodes that had a Lease and have none any more, so that they are deleted, and when that was seen.
+    deleted: BTreeMap<NodeId, Timestamp>,
+    /// Nodes with a Lease, whether it is live or not.
+    stated: BTreeSet<NodeId>,
     present: Vec<Presence>,
 }
 
@@ -92,7 +107,8 @@ impl Fleet {
     /// Of these Leases, those that are live.
     #[must_use]
     pub fn of(leases: Vec<Presence>, now: Timestamp) -> Self {
-        let mut fleet = Self::default();
+        let stated = leases.iter().filter_map(Presence::node_by_name).map(NodeId::of).collect();
+        let mut fleet = Self { stated, ..Self::default() };
         for lease in leases.into_iter().filter(|lease| lease.is_live(now)) {
             let Some(node) = &lease.node else { continue };
             let id = NodeId::of(node);
@@ -102,6 +118,22 @@ impl Fleet {
             fleet.present.push(lease);
         }
         fleet
+    }
+
+    /// This fleet after what was known `before`: whoever has no Lease any more is deleted.
+    #[must_use]
+    pub fn after(mut self, before: &Self, now: Timestamp) -> Self {
+        let lately = |at: &Timestamp| now.duration_since(*at) < MEMORY;
+        let known = before.deleted.iter().filter(|(_, at)| lately(at)).map(|(node, at)| (*node, *at));
+        let missing = before.stated.difference(&self.stated).map(|node| (*node, now));
+        self.deleted = missing.chain(known).filter(|(node, _)| !self.stated.contains(node)).collect();
+        self
+    }
+
+    /// The nodes that are deleted.
+    #[must_use]
+    pub fn deleted(&self) -> BTreeSet<NodeId> {
+        self.deleted.keys().copied().collect()
     }
 
     /// The other nodes with an address in a subnet of this interface.
@@ -138,7 +170,7 @@ pub(crate) struct Shell {
 impl Shell {
     /// Renews the Lease, or makes it.
     pub(crate) async fn state(&self, interfaces: &[PresentInterface]) -> Result<(), WriteError> {
-        let Statement { node, namespace } = &self.statement;
+        let Statement { node, namespace, .. } = &self.statement;
         let name = Presence::name_of(node);
         let patch = self.statement.renew(interfaces, Timestamp::now());
         let renewed = self.writer.merge::<Presence>(&Presence::RESOURCE, namespace, &name, &patch).await;
@@ -155,7 +187,7 @@ impl Shell {
 
     /// Gives the Lease back.
     pub(crate) async fn release(&self) {
-        let Statement { node, namespace } = &self.statement;
+        let Statement { node, namespace, .. } = &self.statement;
         let patch = self.statement.release(Timestamp::now());
         let name = Presence::name_of(node);
         let released = self.writer.merge::<Presence>(&Presence::RESOURCE, namespace, &name, &patch).await;
@@ -201,7 +233,7 @@ mod tests {
     }
 
     fn lease(node: &str, links: &[Link]) -> Presence {
-        let statement = Statement { node: node.into(), namespace: "fairlead-system".into() };
+        let statement = Statement { node: node.into(), node_uid: None, namespace: "fairlead-system".into() };
         serde_json::from_value(statement.create(&stated(links), noon())).unwrap()
     }
 
@@ -214,9 +246,10 @@ mod tests {
         assert_eq!(made.node.as_deref(), Some("node-1"));
         let [interface] = &*made.interfaces else { panic!("{made:?}") };
         assert_eq!((interface.name.as_str(), interface.mac.as_str()), ("eth0", "02:00:00:00:00:02"));
-        let after = |seconds| noon().checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+        let after = |seconds| noon().checked_add(SignedDuration::from_secs(seconds)).unwrap();
         assert!(made.is_live(after(89)) && !made.is_live(after(90)));
-        let statement = Statement { node: "node-1".into(), namespace: "fairlead-system".into() };
+        let statement =
+            Statement { node: "node-1".into(), node_uid: None, namespace: "fairlead-system".into() };
         let released: Presence = serde_json::from_value(statement.release(noon())).unwrap();
         assert!(!released.is_live(noon()));
     }
@@ -239,5 +272,37 @@ mod tests {
         assert_eq!(fleet.by_mac.get(&MacAddress([2, 0, 0, 0, 0, 9])), Some(&NodeId::of("node-3")));
         assert_eq!(fleet.names.get(&NodeId::of("node-2")).map(Istr::as_str), Some("node-2"));
         assert_eq!(fleet.names.len(), 3);
+    }
+
+    #[test]
+    fn who_has_no_lease_any_more_is_deleted() {
+        let after = |minutes| noon().checked_add(SignedDuration::from_mins(minutes)).unwrap();
+        let of = |nodes: &[&str], minutes| {
+            Fleet::of(nodes.iter().map(|node| lease(node, &[])).collect(), after(minutes))
+        };
+        let ids = |nodes: &[&str]| nodes.iter().map(|node| NodeId::of(node)).collect::<BTreeSet<_>>();
+        let mut fleet = Fleet::default();
+        for (minutes, nodes, deleted) in [
+            (0, &["node-1", "node-2", "node-3"][..], &[][..]),
+            // That nobody has renewed its Lease says nothing.
+            (5, &["node-1", "node-2", "node-3"], &[]),
+            (6, &["node-1", "node-3"], &["node-2"]),
+            (8, &["node-1"], &["node-2", "node-3"]),
+            (15, &["node-1", "node-3"], &["node-2"]),
+            (17, &["node-1", "node-3"], &[]),
+        ] {
+            fleet = of(nodes, minutes).after(&fleet, after(minutes));
+            assert_eq!(fleet.deleted(), ids(deleted), "after {minutes} min");
+        }
+    }
+
+    #[test]
+    fn a_lease_belongs_to_its_node() {
+        let uid = Some(Uid::from("u-1"));
+        let statement =
+            Statement { node: "node-1".into(), node_uid: uid, namespace: "fairlead-system".into() };
+        let owner = json!([{"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": "u-1"}]);
+        assert_eq!(statement.create(&[], noon())["metadata"]["ownerReferences"], owner);
+        assert_eq!(statement.renew(&[], noon())["metadata"]["ownerReferences"], owner);
     }
 }

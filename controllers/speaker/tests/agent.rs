@@ -299,6 +299,37 @@ async fn others_are_listed_while_they_are_not_heard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_whose_lease_goes_with_it_is_missed_no_more() {
+    let mut agent = Agent::start(|api| {
+        api.put(&LEASES, json!({
+            "metadata": { "namespace": NAMESPACE, "name": "fairlead-speaker-node-2",
+                "labels": { "fairlead.dev/component": "speaker" } },
+            "spec": { "holderIdentity": "node-2", "leaseDurationSeconds": 90, "renewTime": jiff::Timestamp::now().to_string() } }));
+    });
+    let node = agent.api.get(&NODES, "", "node-1").unwrap();
+    agent
+        .until("owned by its Node", |agent| {
+            agent.lease()["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"]
+        })
+        .await;
+    agent.tell(News::Heard { peers: 1 });
+    sleep(Duration::from_secs(100)).await;
+    agent.tell(News::Heard { peers: 0 });
+    agent.api.delete(&LEASES, NAMESPACE, "fairlead-speaker-node-2");
+    let deleted = async {
+        loop {
+            if let Some(Order::Stand { standing, .. }) = agent.orders.recv().await
+                && standing.deleted.contains(&NodeId::of("node-2"))
+            {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(70), deleted).await.expect("it is looked once a minute");
+    agent.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_answers_too_is_told_by_its_name() {
     let mut agent = Agent::start(|api| put_address(api, &json!({})));
     assert_eq!(agent.next_fitness().await, FIT);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::event::{ClaimCause, Condition, Event, FleetMember, LossCause};
 use super::order::AddressHash;
+use super::peers::{Peer, Presence};
 use super::{Election, Mode};
 use crate::identity::NodeId;
 use crate::mac::MacAddress;
@@ -29,12 +30,25 @@ impl Election {
         self.standing = standing;
         self.listed_since.retain(|node, _| self.standing.listed.contains_key(node));
         self.unheard_due = true;
+        self.forget_deleted();
         let addresses: Vec<IpAddr> = self.owned.keys().copied().collect();
         for address in addresses {
             self.check_urgency(address);
         }
         self.placement_due = true;
         self.outbox.round_now = true;
+    }
+
+    /// Misses silent nodes no more that the cluster does not have any more. The numbers of their last rounds stay known, so
+    /// that nothing of theirs can be played back.
+    pub(super) fn forget_deleted(&mut self) {
+        let deleted = &self.standing.deleted;
+        let missed = |peer: &&mut Peer| peer.presence == Presence::Dead && deleted.contains(&peer.who.node);
+        for peer in self.peers.all.values_mut().filter(missed) {
+            peer.presence = Presence::Gone;
+            peer.had.clear();
+            self.membership_changed = true;
+        }
     }
 
     /// Finds out which nodes the API lists without that they were ever heard here.
@@ -123,8 +137,9 @@ impl Election {
     /// The node of ours with this MAC address, heard lately or listed by the API.
     #[must_use]
     pub fn fleet(&self, mac: MacAddress) -> Option<FleetMember> {
-        let heard =
-            self.peers.by_mac(mac).map(|peer| FleetMember { node: peer.who.node, live: peer.is_live() });
+        let deleted = &self.standing.deleted;
+        let peer = self.peers.by_mac(mac).filter(|peer| peer.is_live() || !deleted.contains(&peer.who.node));
+        let heard = peer.map(|peer| FleetMember { node: peer.who.node, live: peer.is_live() });
         heard.or_else(|| {
             let listed = self.standing.listed.iter().find(|(_, macs)| macs.contains(&mac));
             listed.map(|(node, _)| FleetMember { node: *node, live: false })
@@ -134,8 +149,7 @@ impl Election {
     /// Whether a node that is heard has said last that it has the address.
     #[must_use]
     pub fn is_claimed_by(&self, address: IpAddr, mac: MacAddress) -> bool {
-        let claims =
-            |peer: &super::peers::Peer| peer.claims.get(&address).is_some_and(|claim| !claim.released);
+        let claims = |peer: &Peer| peer.claims.get(&address).is_some_and(|claim| !claim.released);
         self.peers.live().any(|peer| peer.mac == mac && claims(peer))
     }
 

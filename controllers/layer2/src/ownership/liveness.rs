@@ -111,6 +111,7 @@ impl Election {
         let Some(peer) = self.peers.get(who) else { return };
         let silent = self.now.since(peer.last_heard);
         self.part_with(who, Presence::Dead);
+        self.forget_deleted();
         self.somebody_died = true;
         self.events.push(Event::PeerDied { peer: who, silent });
         self.offers_due |= self.offers.values().any(|offer| offer.to == who);

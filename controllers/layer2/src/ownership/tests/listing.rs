@@ -84,3 +84,38 @@ fn more_addresses_than_there_is_room_for_are_left_out_from_the_end() {
     assert!(scene.election.table.wanted(number(most)).is_some());
     assert!(scene.events().contains(&Event::Cleared(Condition::TooManyAddresses)));
 }
+
+#[test]
+fn silent_nodes_that_the_cluster_has_no_more_are_not_missed() {
+    let deleted = |names: &[&str]| Standing {
+        deleted: names.iter().map(|name| NodeId::of(name)).collect(),
+        ..Standing::default()
+    };
+    for (about, before, after, missed) in [
+        ("they are in the cluster", &[][..], &[][..], true),
+        ("deleted when they are dead", &[], &["b", "c", "d"], false),
+        ("deleted before they die", &["b", "c", "d"], &["b", "c", "d"], false),
+        ("only one is deleted", &[], &["b"], true),
+    ] {
+        let mut scene = Scene::owning(1);
+        let mut others = ["b", "c", "d"].map(Other::new);
+        scene.election.set_standing(deleted(before));
+        for other in &mut others {
+            scene.wake(&other.says());
+        }
+        assert_eq!(scene.election.peers().count(), 3, "{about}: who is heard counts");
+        scene.pass(1000 * MS);
+        scene.election.set_standing(deleted(after));
+        // Half of those that are known, or fewer, is not enough to be sure.
+        let sent = scene.pass(3000 * MS);
+        assert_eq!(sent.last().unwrap().header.flags.minority, missed, "{about}");
+        let mac = others[0].round.header.mac;
+        assert_eq!(scene.election.fleet(mac).is_some(), after.is_empty(), "{about}");
+        // Nothing of theirs can be played back.
+        let mut early = Other::new("b");
+        early.round.header.seq -= 1;
+        let late = early.says();
+        scene.election.begin(scene.now, scene.wall);
+        assert_ne!(scene.election.hear(&late[0], Via::Ethernet).outcome, Outcome::Accepted, "{about}");
+    }
+}
