@@ -128,6 +128,27 @@ fn a_new_mac_address_is_answered_with_and_announced() {
 }
 
 #[test]
+fn an_address_is_given_away_as_soon_as_a_route_leads_over_it() {
+    let bed = Bed::new();
+    let (nodes, client) = ([bed.node(11), bed.node(12)], bed.node(200));
+    let speakers = nodes.each_ref().map(Speaker::start);
+    for speaker in &speakers {
+        speaker.want("eth0", &[ADDRESS.into()]);
+    }
+    let (tap, macs) = (client.tap(), nodes.each_ref().map(|node| node.mac("eth0")));
+    let mut owner = tap.ask_until(200, ADDRESS.into(), |_| true);
+    for _ in 0..3 {
+        let node = &nodes[usize::from(owner == macs[1])];
+        let began = std::time::Instant::now();
+        node.ip(&format!("route add 203.0.113.0/24 via {ADDRESS}"));
+        let next = tap.ask_until(200, ADDRESS.into(), |found| found != owner);
+        assert!(began.elapsed() < std::time::Duration::from_secs(4), "{:?}", began.elapsed());
+        node.ip("route delete 203.0.113.0/24");
+        owner = next;
+    }
+}
+
+#[test]
 fn every_interface_answers_on_its_own_segment() {
     let (bed, other) = (Bed::new(), Bed::new());
     let node = bed.node(11);

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use fairlead_layer2::filter::Instruction;
-use fairlead_speaker::netlink::{Doorbell, Kernel};
+use fairlead_speaker::netlink::{Doorbell, Kernel, Subject};
 use fairlead_speaker::socket::{Batch, Groups, PacketSocket};
 use lab::{Arp, Mac};
 
@@ -149,7 +149,7 @@ fn groups_are_joined_and_left_also_when_they_are_many() {
 fn the_doorbell_rings_when_an_interface_or_an_address_changes() {
     let bed = Bed::new();
     let node = bed.node(11);
-    let doorbell = node.run(Doorbell::new).unwrap();
+    let doorbell = node.run(|| Doorbell::new(Subject::Interfaces)).unwrap();
     assert!(!doorbell.rang());
     for change in [
         "address add 203.0.113.1/24 dev eth0",
@@ -160,6 +160,28 @@ fn the_doorbell_rings_when_an_interface_or_an_address_changes() {
     ] {
         node.ip(change);
         assert!(doorbell.rang(), "{change}");
+        assert!(!doorbell.rang());
+    }
+}
+
+#[test]
+fn the_doorbell_of_gateways_rings_for_routes_that_have_one() {
+    let bed = Bed::new();
+    let node = bed.node(11);
+    let doorbell = node.run(|| Doorbell::new(Subject::Gateways)).unwrap();
+    for (change, rings) in [
+        ("route add default via 198.51.100.1", true),
+        ("route replace default via 198.51.100.2", true),
+        ("route add 203.0.113.0/24 nexthop via 198.51.100.2 nexthop via 198.51.100.3", true),
+        ("route delete 203.0.113.0/24", true),
+        ("route add default via 2001:db8:1::1", true),
+        ("route add 203.0.113.7/32 dev eth0", false),
+        ("route delete 203.0.113.7/32", false),
+        ("address add 203.0.113.1/24 dev eth0", false),
+        ("link set eth0 mtu 1400", false),
+    ] {
+        node.ip(change);
+        assert_eq!(doorbell.rang(), rings, "{change}");
         assert!(!doorbell.rang());
     }
 }

@@ -102,7 +102,7 @@ fn parse(message: &[u8]) -> Message {
         _ => match kind {
             libc::RTM_NEWLINK => link(body).map(Message::Link),
             libc::RTM_NEWADDR => address(body).map(Message::Address),
-            libc::RTM_NEWROUTE => gateways(body).map(Message::Gateways),
+            libc::RTM_NEWROUTE | libc::RTM_DELROUTE => gateways(body).map(Message::Gateways),
             _ => None,
         },
     };
@@ -303,6 +303,7 @@ mod tests {
         body.extend(attribute(libc::RTA_OIF, &7_u32.to_ne_bytes()));
         let plain = messages(&message(libc::RTM_NEWROUTE, 2, &body));
         assert_eq!(plain, [Message::Gateways(vec![gateway(7, "192.0.2.1")])]);
+        assert_eq!(messages(&message(libc::RTM_DELROUTE, 0, &body)), plain, "those of one that is gone");
 
         let hop = |link: u32, attribute: Vec<u8>| {
             let length = u16::try_from(8 + attribute.len()).unwrap();

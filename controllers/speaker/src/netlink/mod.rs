@@ -1,4 +1,4 @@
-//! What the kernel knows about interfaces, addresses and gateways, and a doorbell that rings when that changes.
+//! What the kernel knows about interfaces, addresses and gateways, and doorbells that ring when that changes.
 
 mod message;
 
@@ -22,42 +22,66 @@ const ATTEMPTS: usize = 5;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_DUMP: u16 = 0x300;
 
-/// Rings when an interface or an address changes.
+/// Rings when something changes. What it was has to be asked for, as the kernel may have dropped messages.
 #[derive(Debug)]
-pub struct Doorbell(OwnedFd);
+pub struct Doorbell {
+    socket: OwnedFd,
+    subject: Subject,
+}
+
+/// What a doorbell rings for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Interfaces and their addresses.
+    Interfaces,
+    /// Routes that have a gateway. There may be many others that come and go, such as one for each Pod.
+    Gateways,
+}
 
 impl Doorbell {
     /// In the network namespace of this thread.
     ///
     /// # Errors
     /// If the kernel has no netlink.
-    pub fn new() -> io::Result<Self> {
-        let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+    pub fn new(subject: Subject) -> io::Result<Self> {
+        let groups = match subject {
+            Subject::Interfaces => libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR,
+            Subject::Gateways => libc::RTMGRP_IPV4_ROUTE | libc::RTMGRP_IPV6_ROUTE,
+        };
         let socket = open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
         bind(&socket, &SocketAddrNetlink::new(0, groups.cast_unsigned()))?;
-        Ok(Self(socket))
+        Ok(Self { socket, subject })
     }
 
-    /// Whether it rang since the last call. What changed is not asked for, as the kernel may have dropped messages.
+    /// Whether it rang since the last call.
     #[must_use]
     pub fn rang(&self) -> bool {
         let mut rang = false;
-        // Only that there is something counts, so it is cut to nothing.
-        let mut room = [0; 16];
+        let mut room = [0; 2048];
         loop {
-            match recv(&self.0, &mut room, RecvFlags::TRUNC) {
+            match recv(&self.socket, &mut room, RecvFlags::TRUNC) {
+                Ok((read, length)) => {
+                    let is_whole = length <= read;
+                    rang |= !is_whole || self.is_about_it(&room[..read]);
+                }
                 // Where messages were lost, something changed as well.
-                Ok(_) | Err(Errno::NOBUFS) => rang = true,
+                Err(Errno::NOBUFS) => rang = true,
                 Err(Errno::INTR) => {}
                 Err(_) => return rang,
             }
         }
     }
+
+    fn is_about_it(&self, news: &[u8]) -> bool {
+        let has_gateway =
+            |message: &Message| matches!(message, Message::Gateways(gateways) if !gateways.is_empty());
+        self.subject == Subject::Interfaces || message::messages(news).iter().any(has_gateway)
+    }
 }
 
 impl AsFd for Doorbell {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
