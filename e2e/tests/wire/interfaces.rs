@@ -208,6 +208,34 @@ fn an_interface_on_top_of_another_takes_nothing_from_it() {
     assert_eq!(answers(&tap), [node.mac("eth0")]);
 }
 
+#[test]
+fn a_macvlan_beside_the_card_below_it_is_passive_and_stays_so() {
+    let bed = Bed::new();
+    let (node, other) = (bed.node(11), bed.node(12));
+    node.ip("link add link eth0 name upper type macvlan mode bridge");
+    node.ip("link set upper up");
+    let speakers = [Speaker::start(&node), Speaker::start(&other)];
+    for (speaker, interface) in [(&speakers[0], "eth0"), (&speakers[0], "upper"), (&speakers[1], "eth0")] {
+        speaker.want(interface, &[ADDRESS.into()]);
+    }
+    let said = || prometheus::TextEncoder::new().encode_to_string(&speakers[0].registry.gather()).unwrap();
+    let passive = r#"fairlead_speaker_conditions{condition="twin_interface",interface="upper"} 1"#;
+    let began = std::time::Instant::now();
+    while !said().contains(passive) {
+        assert!(began.elapsed() < PATIENCE, "{}", said());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    // It used to forget the card, which it hears only by the other node, after two seconds.
+    let began = std::time::Instant::now();
+    while began.elapsed() < std::time::Duration::from_secs(8) {
+        assert!(said().contains(passive), "after {:?}: {}", began.elapsed(), said());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(!said().contains(r#"condition="twin_interface",interface="eth0"} 1"#), "{}", said());
+    node.ip("link del upper");
+    speakers[0].link("eth0", |link| link.running);
+}
+
 /// Everybody who answers for the address, once for each answer.
 fn answers(tap: &crate::bed::Tap) -> Vec<Mac> {
     tap.clear();
