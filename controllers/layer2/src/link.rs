@@ -1,6 +1,6 @@
 //! What is known about a network interface.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arcstr::ArcStr;
 
@@ -50,6 +50,24 @@ impl Prefix {
     }
 }
 
+impl Prefix {
+    /// The subnet alone: what is not common to it is zero.
+    #[must_use]
+    pub fn subnet(&self) -> Self {
+        let address = match self.address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(self.length.into())).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(self.length.into())).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+            }
+        };
+        Self { address, length: self.length }
+    }
+}
+
 impl LinkFacts {
     /// Whether one of its subnets holds an address.
     #[must_use]
@@ -81,5 +99,13 @@ mod tests {
         assert!(!holds(prefix("198.51.100.1", 32), "198.51.100.2"));
         assert!(holds(prefix("2001:db8::1", 64), "2001:db8::ffff"));
         assert!(!holds(prefix("2001:db8::1", 64), "198.51.100.1"));
+        for (whole, subnet) in [
+            (prefix("198.51.100.77", 26), prefix("198.51.100.64", 26)),
+            (prefix("198.51.100.77", 0), prefix("0.0.0.0", 0)),
+            (prefix("198.51.100.77", 32), prefix("198.51.100.77", 32)),
+            (prefix("2001:db8::77", 64), prefix("2001:db8::", 64)),
+        ] {
+            assert_eq!(whole.subnet(), subnet);
+        }
     }
 }

@@ -16,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::keys::{KeyRing, TAG_LENGTH};
 use super::{Claim, Claims, Flags, Header, Offer, Page, Stale};
 use crate::identity::{ClusterId, NodeId, Participant, ShortId};
+use crate::link::Prefix;
 use crate::mac::MacAddress;
 use crate::wanted::{ClassId, Fitness};
 
@@ -55,6 +56,8 @@ mod section {
     pub(super) const OFFERS_V6: u8 = 6;
     pub(super) const STALE: u8 = 7;
     pub(super) const CLASSES: u8 = 8;
+    pub(super) const SUBNETS_V4: u8 = 9;
+    pub(super) const SUBNETS_V6: u8 = 10;
 }
 
 /// Why bytes are no page.
@@ -151,6 +154,7 @@ impl<'a> Envelope<'a> {
             solicit: Vec::new(),
             stale: Vec::new(),
             classes: Vec::new(),
+            subnets: None,
         };
         let mut reader = Reader(self.message.get(HEADER_LENGTH..).ok_or(Malformed::Length)?);
         while !reader.0.is_empty() {
@@ -166,6 +170,14 @@ impl<'a> Envelope<'a> {
                 section::OFFERS_V6 => page.offers.extend(entries(value, |from| offer(ipv6(from)?, from))?),
                 section::STALE => page.stale.extend(entries(value, stale)?),
                 section::CLASSES => page.classes.extend(entries(value, class)?),
+                section::SUBNETS_V4 => {
+                    let subnets = entries(value, |from| subnet(ipv4(from)?, from))?;
+                    page.subnets.get_or_insert_default().extend(subnets);
+                }
+                section::SUBNETS_V6 => {
+                    let subnets = entries(value, |from| subnet(ipv6(from)?, from))?;
+                    page.subnets.get_or_insert_default().extend(subnets);
+                }
                 _ => {}
             }
         }
@@ -229,6 +241,13 @@ pub fn encode(page: &Page, cluster: ClusterId, keys: &KeyRing, frame: &mut Vec<u
             }
         });
     }
+    if let Some(subnets) = &page.subnets {
+        // That there is none is said by the first of the two.
+        section(frame, section::SUBNETS_V4, |value| write_subnets(subnets, value, write_ipv4));
+        if subnets.iter().any(|subnet| subnet.address.is_ipv6()) {
+            section(frame, section::SUBNETS_V6, |value| write_subnets(subnets, value, write_ipv6));
+        }
+    }
     let tag = keys.tag(&frame[start..]);
     frame.extend(tag);
 }
@@ -252,6 +271,14 @@ pub fn encoded_length(page: &Page) -> usize {
         + section(page.offers.len() - offers_v4, 20, 0)
         + section(page.stale.len().min(MOST_STALE), 16, 0)
         + section(page.classes.len(), 7, 0)
+        + page.subnets.as_deref().map_or(0, subnets_length)
+}
+
+/// How many bytes the statement of these subnets has.
+pub(super) fn subnets_length(subnets: &[Prefix]) -> usize {
+    let ipv6 = subnets.iter().filter(|subnet| subnet.address.is_ipv6()).count();
+    let ipv4 = subnets.len() - ipv6;
+    SECTION_LENGTH + 5 * ipv4 + if ipv6 == 0 { 0 } else { SECTION_LENGTH + 17 * ipv6 }
 }
 
 fn section(frame: &mut Vec<u8>, kind: u8, write: impl FnOnce(&mut Vec<u8>)) {
@@ -292,6 +319,14 @@ fn write_offers(offers: &[Offer], frame: &mut Vec<u8>) {
                     value.extend(offer.to.0);
                 }
             });
+        }
+    }
+}
+
+fn write_subnets(subnets: &[Prefix], value: &mut Vec<u8>, write: fn(IpAddr, &mut Vec<u8>) -> bool) {
+    for subnet in subnets {
+        if write(subnet.address, value) {
+            value.push(subnet.length);
         }
     }
 }
@@ -371,6 +406,10 @@ fn offer(address: IpAddr, from: &mut Reader<'_>) -> Result<Offer, Malformed> {
 
 fn stale(from: &mut Reader<'_>) -> Result<Stale, Malformed> {
     Ok(Stale { node: NodeId(from.take()?), seq: u64::from_be_bytes(from.take()?) })
+}
+
+fn subnet(address: IpAddr, from: &mut Reader<'_>) -> Result<Prefix, Malformed> {
+    Ok(Prefix { address, length: from.octet()? })
 }
 
 fn class(from: &mut Reader<'_>) -> Result<(ClassId, Fitness), Malformed> {

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 pub use result::BeaconResult;
 
 use crate::identity::{NodeId, Participant, ShortId};
+use crate::link::Prefix;
 use crate::mac::MacAddress;
 use crate::wanted::{ClassId, Fitness};
 
@@ -37,6 +38,8 @@ pub struct Page {
     pub stale: Vec<Stale>,
     /// What the sender can do for classes of addresses; who states nothing about a class is fit. On page 0.
     pub classes: Vec<(ClassId, Fitness)>,
+    /// The subnets of the sender's interface, those of IPv4 first. On page 0. None: it does not say.
+    pub subnets: Option<Vec<Prefix>>,
 }
 
 /// What each page begins with.

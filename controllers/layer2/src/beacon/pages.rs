@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::codec::subnets_length;
 use super::{Claim, Claims, Header, Offer, Page, Stale};
 use crate::identity::ShortId;
+use crate::link::Prefix;
 use crate::wanted::{ClassId, Fitness};
 
 /// The most pages that a round has.
@@ -50,11 +52,13 @@ pub struct Round {
     pub stale: Vec<Stale>,
     /// What the sender can do for classes of addresses.
     pub classes: Vec<(ClassId, Fitness)>,
+    /// The subnets of the sender's interface, those of IPv4 first; none if that is not to be said.
+    pub subnets: Option<Vec<Prefix>>,
 }
 
 /// A round as pages of at most so many bytes, with header and tag. At least 512.
 ///
-/// Lists that do not fit page 0 are cut, the classes first; claims that do not fit [`MAX_PAGES`] are left out, the last
+/// Lists that do not fit page 0 are cut, the classes first, and subnets are not stated if not all fit; claims that do not fit [`MAX_PAGES`] are left out, the last
 /// ones first.
 #[must_use]
 pub fn pages(round: &Round, limit: usize) -> Vec<Page> {
@@ -85,6 +89,11 @@ impl<'a> Cut<'a> {
         page.heard = fitting(&round.heard, SHORT_ID, usize::MAX, &mut room);
         page.stale = fitting(&round.stale, STALE, MAX_STALE, &mut room);
         page.solicit = fitting(&round.solicit, SHORT_ID, usize::MAX, &mut room);
+        page.subnets = round.subnets.clone().filter(|subnets| {
+            let left = room.checked_sub(subnets_length(subnets));
+            room = left.unwrap_or(room);
+            left.is_some()
+        });
         page.classes = fitting(&round.classes, CLASS, MAX_CLASSES, &mut room);
         let size = HEADER + TAG + for_lists - room;
         let mut cut = Self { round, limit, done: Vec::new(), page, size };
@@ -191,6 +200,7 @@ fn empty(round: &Round) -> Page {
         solicit: Vec::new(),
         stale: Vec::new(),
         classes: Vec::new(),
+        subnets: None,
     }
 }
 
@@ -231,6 +241,7 @@ mod tests {
             solicit: Vec::new(),
             stale: Vec::new(),
             classes: Vec::new(),
+            subnets: None,
         }
     }
 
@@ -253,6 +264,7 @@ mod tests {
             + if page.solicit.is_empty() || page.heard.is_empty() { 0 } else { SECTION }
             + section(page.stale.len() * STALE)
             + section(page.classes.len() * CLASS)
+            + page.subnets.as_deref().map_or(0, subnets_length)
     }
 
     #[test]
@@ -288,10 +300,13 @@ mod tests {
         long.heard = vec![ShortId([1; 4]); 255];
         let fit = Fitness::Fit { soft: false, preference: 0 };
         long.classes = (0..64).map(|class| (ClassId(class), fit)).collect();
+        let subnet = Prefix { address: Ipv4Addr::UNSPECIFIED.into(), length: 24 };
+        long.subnets = Some(vec![subnet; 3]);
         let pages = pages(&long, 1452);
         assert_eq!(pages[0].heard.len(), 255);
         assert!(!pages[0].classes.is_empty());
         assert!(pages[0].classes.len() < 64);
+        assert_eq!(pages[0].subnets, long.subnets);
         assert!(size(&pages[0]) <= 1452);
     }
 

@@ -67,6 +67,6 @@ impl Election {
         (flags.listening, flags.draining, flags.minority, flags.not_candidate, peer.weight).hash(state);
         (&peer.heard, peer.lacks_me_since.map(since), &peer.lacks, &peer.had).hash(state);
         (peer.lacks_counted.map(since), peer.ask_at.since(self.now), peer.is_known_wholly()).hash(state);
-        (peer.asked.map(since), peer.lacks_due, &peer.classes, &peer.claims).hash(state);
+        (peer.asked.map(since), peer.lacks_due, &peer.classes, &peer.subnets, &peer.claims).hash(state);
     }
 }

@@ -201,8 +201,9 @@ impl Election {
         let mut classes = page.classes.clone();
         classes.sort_unstable_by_key(|(class, _)| *class);
         let counts = heard_changed || !peer.lacks.is_empty() || peer.lacks_due;
-        if classes != peer.classes {
+        if classes != peer.classes || page.subnets != peer.subnets {
             peer.classes = classes;
+            peer.subnets.clone_from(&page.subnets);
             self.field_changed();
         }
         if hears_own {

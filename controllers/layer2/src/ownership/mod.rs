@@ -41,6 +41,7 @@ use self::peers::Peers;
 use self::table::Table;
 use self::twins::Twins;
 use crate::identity::{NodeId, Participant};
+use crate::link::Prefix;
 use crate::mac::MacAddress;
 use crate::moment::Moment;
 use crate::wanted::{ClassId, Standing};
@@ -49,6 +50,8 @@ use crate::wanted::{ClassId, Standing};
 pub const MAX_PARTICIPANTS: usize = 256;
 /// How many addresses are announced on a segment at most.
 pub const MAX_ADDRESSES: usize = 16_384;
+/// A node with more subnets on an interface does not state them.
+const MAX_SUBNETS: usize = 16;
 /// What fits an Ethernet frame of 1,500 bytes in either form: 48 bytes are for the headers of IPv6 and UDP.
 const PAGE_SIZE: usize = 1452;
 
@@ -66,6 +69,8 @@ pub struct Election {
     rules: Rules,
     rng: fastrand::Rng,
     page_size: usize,
+    /// The subnets of the interface, as they are stated.
+    subnets: Option<Vec<Prefix>>,
     now: Moment,
     /// The wall clock in microseconds since 1970.
     wall: u64,
@@ -179,6 +184,7 @@ impl Election {
             rules: Rules::default(),
             rng: fastrand::Rng::with_seed(seed),
             page_size: PAGE_SIZE,
+            subnets: None,
             now,
             wall,
             mode: Mode::Passive,
@@ -233,6 +239,20 @@ impl Election {
             self.mac = mac;
             self.outbox.round_now = true;
             self.events.extend(self.owned.keys().map(|address| Event::Announce { address: *address }));
+        }
+    }
+
+    /// The interface has these addresses. Their subnets are stated, so that an address that lies in one of them rather goes
+    /// here than to a node whose interface has no such subnet. Link-local ones tell nothing.
+    pub fn set_addresses(&mut self, addresses: &[Prefix]) {
+        let is_told = |prefix: &&Prefix| !matches!(prefix.address, IpAddr::V6(address) if address.is_unicast_link_local());
+        let mut subnets: Vec<Prefix> = addresses.iter().filter(is_told).map(Prefix::subnet).collect();
+        subnets.sort_unstable();
+        subnets.dedup();
+        let subnets = Some(subnets).filter(|subnets| subnets.len() <= MAX_SUBNETS);
+        if self.subnets != subnets {
+            self.subnets = subnets;
+            self.outbox.round_now = true;
         }
     }
 

@@ -3,7 +3,7 @@
 //! Addresses that must go are offered at once; what is merely more than the share of this node, or better somewhere else, is
 //! offered a little at a time. The owner answers until it hears the claim of the successor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::event::ClaimCause;
@@ -11,6 +11,7 @@ use super::order::{AddressHash, Rank};
 use super::placement::{Field, Seat, Tier, cap, own_tier, peer_tier};
 use super::{Election, Mode};
 use crate::identity::Participant;
+use crate::link::Prefix;
 use crate::moment::Moment;
 use crate::wanted::{ClassId, Fitness, Wanted};
 
@@ -55,9 +56,9 @@ impl Election {
         for (hash, address) in order {
             let Some(wanted) = self.table.wanted(address) else { continue };
             let tried = self.tried.get(&address).map_or(&[][..], Vec::as_slice);
-            let successor = self.successor(&field, hash, wanted, tried);
-            // All were tried: begin again.
-            let successor = successor.or_else(|| self.successor(&field, hash, wanted, &[]));
+            let among = |tried| self.successor(&field, address, hash, wanted, tried);
+            // If all were tried: begin again.
+            let successor = among(tried).or_else(|| among(&[]));
             let Some(at) = successor else { continue };
             field.candidates[at].load += 1;
             if let Seat::Peer(to) = field.candidates[at].who {
@@ -76,11 +77,12 @@ impl Election {
     fn successor(
         &self,
         field: &Field<'_>,
+        address: IpAddr,
         hash: AddressHash,
         wanted: &Wanted,
         tried: &[Participant],
     ) -> Option<usize> {
-        field.first(hash, wanted, |candidate| match candidate.who {
+        field.first(address, hash, wanted, |candidate| match candidate.who {
             Seat::Peer(who) => {
                 // One that listens takes nothing yet.
                 let ready = self.peers.get(who).is_some_and(|peer| !peer.flags.listening);
@@ -175,7 +177,8 @@ impl Election {
 
     /// Addresses for which another node is strictly better.
     fn preferred(&self, field: &mut Field<'_>, most: usize) -> Vec<(IpAddr, Participant)> {
-        let mut of_class: BTreeMap<ClassId, bool> = BTreeMap::new();
+        let mut known: BTreeMap<(ClassId, Tier, Vec<bool>), bool> = BTreeMap::new();
+        let subnets = self.subnets_of_others();
         let mut chosen = Vec::new();
         for address in self.owned.keys().filter(|address| !self.offers.contains_key(address)) {
             if chosen.len() >= most {
@@ -184,15 +187,17 @@ impl Election {
             let Some(entry) = self.table.get(*address) else { continue };
             let Some(wanted) = &entry.wanted else { continue };
             let Some(own) = own_tier(&self.standing, wanted) else { continue };
-            let better = |who| self.settled_tier(who, wanted).is_some_and(|tier| tier > own);
-            // Without a list of its own, what holds for one address of a class holds for all.
+            let better = |who| self.settled_tier(who, *address, wanted).is_some_and(|tier| tier > own);
+            // Without a list of its own, what holds for one address of a class holds for all in the same subnets.
             if wanted.nodes.is_none() {
+                let within = subnets.iter().map(|subnet| subnet.holds(*address)).collect();
                 let any = || field.candidates.iter().any(|candidate| better(candidate.who));
-                if !*of_class.entry(wanted.class).or_insert_with(any) {
+                if !*known.entry((wanted.class, own, within)).or_insert_with(any) {
                     continue;
                 }
             }
-            let Some(at) = field.first(entry.hash, wanted, |candidate| better(candidate.who)) else {
+            let Some(at) = field.first(*address, entry.hash, wanted, |candidate| better(candidate.who))
+            else {
                 continue;
             };
             field.candidates[at].load += 1;
@@ -201,6 +206,11 @@ impl Election {
             }
         }
         chosen
+    }
+
+    /// The subnets that others state, each once.
+    fn subnets_of_others(&self) -> BTreeSet<Prefix> {
+        self.peers.live().filter_map(|peer| peer.subnets.as_ref()).flatten().copied().collect()
     }
 
     /// So many addresses beyond the share of this node, those first for which it scores lowest.
@@ -221,10 +231,11 @@ impl Election {
             let Some(entry) = self.table.get(address) else { continue };
             let Some(wanted) = &entry.wanted else { continue };
             let Some(own) = own_tier(&self.standing, wanted) else { continue };
-            let successor = field.first(entry.hash, wanted, |candidate| {
+            let successor = field.first(address, entry.hash, wanted, |candidate| {
                 let below_average =
                     candidate.load * weights < self.table.wanted * usize::from(candidate.weight);
-                let as_good = self.settled_tier(candidate.who, wanted).is_some_and(|tier| tier >= own);
+                let as_good =
+                    self.settled_tier(candidate.who, address, wanted).is_some_and(|tier| tier >= own);
                 below_average && candidate.load < candidate.cap && as_good
             });
             let Some(at) = successor else { continue };
@@ -236,10 +247,10 @@ impl Election {
         chosen
     }
 
-    fn settled_tier(&self, seat: Seat, wanted: &Wanted) -> Option<Tier> {
+    fn settled_tier(&self, seat: Seat, address: IpAddr, wanted: &Wanted) -> Option<Tier> {
         let Seat::Peer(who) = seat else { return None };
         let peer = self.peers.get(who).filter(|peer| peer.is_settled(self.now, &self.timing))?;
-        peer_tier(peer, wanted)
+        peer_tier(peer, address, wanted)
     }
 
     /// How many addresses this node takes before others are asked.
@@ -274,7 +285,7 @@ impl Election {
         if entry.claimants.iter().any(|who| rank(*who) > Some(offered)) {
             return None;
         }
-        let urgent_or_better = match peer_tier(self.peers.get(from)?, wanted) {
+        let urgent_or_better = match peer_tier(self.peers.get(from)?, address, wanted) {
             None => true,
             Some(theirs) if own < theirs => return None,
             Some(theirs) => own > theirs,

@@ -181,6 +181,7 @@ impl Election {
             solicit: std::mem::take(&mut self.outbox.solicit),
             stale: std::mem::take(&mut self.outbox.stale),
             classes: self.standing.classes.iter().map(|(class, fitness)| (*class, *fitness)).collect(),
+            subnets: self.subnets.clone(),
         }
     }
 

@@ -8,6 +8,7 @@ use super::event::Via;
 use super::timing::Timing;
 use crate::beacon::{Claim, Claims, Flags, Header};
 use crate::identity::{NodeId, Participant, ShortId};
+use crate::link::Prefix;
 use crate::mac::MacAddress;
 use crate::moment::Moment;
 use crate::wanted::{ClassId, Fitness};
@@ -43,6 +44,8 @@ pub(super) struct Peer {
     pub(super) lacks_due: bool,
     /// What it can do, in the order of the classes.
     pub(super) classes: Vec<(ClassId, Fitness)>,
+    /// The subnets of its interface, if it says so.
+    pub(super) subnets: Option<Vec<Prefix>>,
     pub(super) claims: BTreeMap<IpAddr, Claim>,
     /// The last statement of each page, by which a repetition is known.
     pub(super) statements: Vec<Option<Statement>>,
@@ -100,6 +103,7 @@ impl Peer {
             lacks_counted: None,
             lacks_due: true,
             classes: Vec::new(),
+            subnets: None,
             claims: BTreeMap::new(),
             statements: Vec::new(),
             seen: 0,
@@ -191,6 +195,11 @@ impl Peer {
     pub(super) fn fitness(&self, class: ClassId) -> Fitness {
         let stated = self.classes.binary_search_by_key(&class, |(stated, _)| *stated).ok();
         stated.map_or(Fitness::Fit { soft: false, preference: 0 }, |at| self.classes[at].1)
+    }
+
+    /// Whether a subnet of its interface holds an address; one that does not say has them all.
+    pub(super) fn holds(&self, address: IpAddr) -> bool {
+        self.subnets.as_ref().is_none_or(|subnets| subnets.iter().any(|subnet| subnet.holds(address)))
     }
 
     /// Whether it takes new addresses at all.

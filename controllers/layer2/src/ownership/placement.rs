@@ -71,10 +71,10 @@ impl Seat {
 
 impl Candidate<'_> {
     /// How good it is for an address, if it may have it at all.
-    pub(super) fn tier(&self, wanted: &Wanted) -> Option<Tier> {
+    pub(super) fn tier(&self, address: IpAddr, wanted: &Wanted) -> Option<Tier> {
         match &self.abilities {
             Abilities::Own(standing) => own_tier(standing, wanted),
-            Abilities::Peer(peer) => peer_tier(peer, wanted),
+            Abilities::Peer(peer) => peer_tier(peer, address, wanted),
             Abilities::Unknown => listed(wanted, self.who.node()),
         }
     }
@@ -90,11 +90,12 @@ pub(super) fn own_tier(standing: &Standing, wanted: &Wanted) -> Option<Tier> {
 }
 
 /// How good a peer is for an address by our view and by what it says.
-pub(super) fn peer_tier(peer: &Peer, wanted: &Wanted) -> Option<Tier> {
+pub(super) fn peer_tier(peer: &Peer, address: IpAddr, wanted: &Wanted) -> Option<Tier> {
     if !peer.is_candidate() {
         return None;
     }
-    listed(wanted, peer.who.node).and_then(|_| Tier::of(peer.fitness(wanted.class)))
+    let of_class = listed(wanted, peer.who.node).and_then(|_| Tier::of(peer.fitness(wanted.class)))?;
+    Some(Tier { firm: of_class.firm && peer.holds(address), ..of_class })
 }
 
 /// A node that says nothing is fit wherever our view lets it be.
@@ -115,16 +116,17 @@ impl<'a> Field<'a> {
     /// Who is first for an address among those that `may` have it.
     pub(super) fn first(
         &self,
-        address: AddressHash,
+        address: IpAddr,
+        hash: AddressHash,
         wanted: &Wanted,
         may: impl Fn(&Candidate<'a>) -> bool,
     ) -> Option<usize> {
         let able = self.candidates.iter().enumerate().filter(|(_, candidate)| may(candidate));
-        let able = able.filter_map(|(at, candidate)| Some((at, candidate, candidate.tier(wanted)?)));
+        let able = able.filter_map(|(at, candidate)| Some((at, candidate, candidate.tier(address, wanted)?)));
         let best = able.max_by(|(_, one, one_tier), (_, other, other_tier)| {
             let by_room = || match (one.has_room(), other.has_room()) {
-                (true, true) => by_score(address, one, other),
-                (false, false) => fuller(other, one).then_with(|| by_score(address, one, other)),
+                (true, true) => by_score(hash, one, other),
+                (false, false) => fuller(other, one).then_with(|| by_score(hash, one, other)),
                 (one, other) => one.cmp(&other),
             };
             one_tier.cmp(other_tier).then_with(by_room)
@@ -133,16 +135,23 @@ impl<'a> Field<'a> {
     }
 
     /// The place of a candidate for an address whose `first` is known: 0 for that one, then in the order of tiers and scores.
-    fn place_of(&self, at: usize, first: usize, address: AddressHash, wanted: &Wanted) -> Option<u32> {
+    fn place_of(
+        &self,
+        at: usize,
+        first: usize,
+        address: IpAddr,
+        hash: AddressHash,
+        wanted: &Wanted,
+    ) -> Option<u32> {
         let own = &self.candidates[at];
-        let tier = own.tier(wanted)?;
+        let tier = own.tier(address, wanted)?;
         if at == first {
             return Some(0);
         }
         let mut place = 1;
         for (index, other) in self.candidates.iter().enumerate() {
-            let Some(other_tier) = other.tier(wanted) else { continue };
-            let before = other_tier.cmp(&tier).then_with(|| by_score(address, other, own));
+            let Some(other_tier) = other.tier(address, wanted) else { continue };
+            let before = other_tier.cmp(&tier).then_with(|| by_score(hash, other, own));
             if index != at && index != first && before.is_gt() {
                 place += 1;
             }
@@ -273,13 +282,14 @@ impl Election {
             // What this node had by the API is not left to one that nobody hears.
             let had = wanted.announced_by.is_some_and(|node| !self.is_unheard(node));
             let may = |candidate: &Candidate<'_>| !(had && matches!(candidate.who, Seat::Listed(_)));
-            let Some(first) = field.first(hash, wanted, may) else { continue };
+            let Some(first) = field.first(address, hash, wanted, may) else { continue };
             field.candidates[first].load += 1;
             // Nobody knows whether an unheard first one has it, so nobody takes it.
             if matches!(field.candidates[first].who, Seat::Listed(_)) {
                 continue;
             }
-            places.extend(field.place_of(own, first, hash, wanted).map(|place| (address, place)));
+            let place = field.place_of(own, first, address, hash, wanted);
+            places.extend(place.map(|place| (address, place)));
         }
         places
     }

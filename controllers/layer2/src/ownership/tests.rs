@@ -9,6 +9,7 @@ use super::*;
 use crate::beacon::pages::{Round, pages};
 use crate::beacon::{Claim, Flags, Header, Page, Stale};
 use crate::identity::{NodeId, ShortId};
+use crate::link::Prefix;
 use crate::wanted::{ClassId, Fitness, Wanted};
 
 mod clock;
@@ -135,6 +136,7 @@ impl Other {
             solicit: Vec::new(),
             stale: Vec::new(),
             classes: Vec::new(),
+            subnets: None,
         };
         Self { round }
     }

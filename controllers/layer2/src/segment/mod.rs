@@ -173,6 +173,7 @@ impl Segment {
         let mut seed = || random.u64(..);
         let mut election = Election::new(identity, link.mac, timing, seed(), clock.boot, clock.wall);
         election.set_page_size(page_size(&link));
+        election.set_addresses(&link.addresses);
         election.set_carrier(link.running);
         Self {
             identity,
@@ -212,6 +213,7 @@ impl Segment {
             }
         }
         if before.addresses != self.link.addresses {
+            self.election.set_addresses(&self.link.addresses);
             self.review_wishes();
         }
     }

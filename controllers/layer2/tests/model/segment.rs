@@ -501,7 +501,7 @@ fn hash_page(page: &Page, hasher: &mut DefaultHasher) {
     for claims in [&page.ipv4, &page.ipv6].into_iter().flatten() {
         claims.claims.hash(hasher);
     }
-    (&page.offers, &page.heard, &page.solicit, &page.classes).hash(hasher);
+    (&page.offers, &page.heard, &page.solicit, &page.classes, &page.subnets).hash(hasher);
 }
 
 fn identity(index: usize) -> Participant {

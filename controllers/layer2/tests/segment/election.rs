@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fairlead_layer2::ethernet::ether_type;
 use fairlead_layer2::segment::{BeaconResult, Condition, LostCause, OutgoingKind, ReportKind, Segment};
-use fairlead_layer2::{Fitness, LinkFacts, MacAddress, Standing, Wanted, arp, ethernet};
+use fairlead_layer2::{Fitness, LinkFacts, MacAddress, Prefix, Standing, Wanted, arp, ethernet};
 
 use crate::wire::{
     CLIENT, CLIENT_ADDRESS, Wire, link, mac, node_id, said_address, settings, vip, vip6, wanted,
@@ -414,4 +414,27 @@ fn a_second_interface_that_hears_the_first_one_only_by_others_stays_passive() {
     for address in addresses() {
         assert_eq!(wire.owners(address).len(), 1, "{address}");
     }
+}
+
+#[test]
+fn a_node_without_the_subnet_is_given_nothing_that_another_one_can_have() {
+    let mut wire = Wire::new(3, &[]);
+    let elsewhere = Prefix { address: [203, 0, 113, 3].into(), length: 24 };
+    let facts = LinkFacts { addresses: vec![elsewhere], ..link(2) };
+    wire.nodes[2].segment.set_link(facts);
+    wire.run(1_000);
+    let stopgap = Wanted { own: Fitness::Fit { soft: true, preference: 0 }, ..wanted() };
+    for address in addresses() {
+        for (node, wanted) in [(0, wanted()), (1, wanted()), (2, stopgap.clone())] {
+            wire.nodes[node].segment.want(address, Some(Arc::new(wanted)));
+        }
+    }
+    let owners = wire.settle(&addresses());
+    assert!(owners.iter().all(|owner| *owner < 2), "{owners:?}");
+    wire.nodes[0].segment.drain(Duration::from_secs(5));
+    wire.run(200);
+    assert!(addresses().iter().all(|address| wire.owners(*address) == [1]));
+    wire.nodes[1].segment.drain(Duration::from_secs(5));
+    wire.run(200);
+    assert!(addresses().iter().all(|address| wire.owners(*address) == [2]), "there is nobody else");
 }

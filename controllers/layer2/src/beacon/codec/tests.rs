@@ -59,6 +59,10 @@ pub(crate) fn page() -> Page {
             (ClassId(1), Fitness::Unfit),
             (ClassId(2), Fitness::Fit { soft: true, preference: 30 }),
         ],
+        subnets: Some(vec![
+            Prefix { address: [198, 51, 100, 0].into(), length: 24 },
+            Prefix { address: v6(0), length: 64 },
+        ]),
     }
 }
 
@@ -75,7 +79,11 @@ fn octets_are_where_the_protocol_has_them() {
     assert_eq!(bytes[50..53], [1, 0, 24]);
     assert_eq!(bytes[53..61], [198, 51, 100, 0, 198, 51, 100, 255]);
     assert_eq!(bytes[61..77], [198, 51, 100, 1, 0x80, 0, 0, 1, 198, 51, 100, 7, 0x0f, 0xff, 0xff, 0xff]);
-    let classes = bytes.len() - TAG_LENGTH - 14;
+    let subnets = bytes.len() - TAG_LENGTH - 28;
+    assert_eq!(bytes[subnets..][..8], [9, 0, 5, 198, 51, 100, 0, 24]);
+    assert_eq!(bytes[subnets + 8..][..3], [10, 0, 17]);
+    assert_eq!(bytes[bytes.len() - TAG_LENGTH - 1], 64);
+    let classes = subnets - 14;
     assert_eq!(bytes[classes - 3..classes], [8, 0, 14]);
     assert_eq!(bytes[classes..][..14], [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 30, 3]);
 }
@@ -169,6 +177,7 @@ fn all_limits_of_an_ethernet_frame_are_used() {
     page.offers.clear();
     page.stale.clear();
     page.classes.clear();
+    page.subnets = None;
     assert_eq!(encoded(&page).len(), 1493);
     assert_eq!(read(&encoded(&page)), Ok(page));
 }
@@ -195,6 +204,10 @@ fn v4(bits: u128) -> IpAddr {
 
 fn v6(bits: u128) -> IpAddr {
     Ipv6Addr::from_bits(bits).into()
+}
+
+fn subnet(family: fn(u128) -> IpAddr) -> impl Strategy<Value = Prefix> {
+    (any::<u128>(), any::<u8>()).prop_map(move |(bits, length)| Prefix { address: family(bits), length })
 }
 
 fn fitness() -> impl Strategy<Value = Fitness> {
@@ -236,6 +249,7 @@ prop_compose! {
         solicit in vec(any::<[u8; 4]>().prop_map(ShortId), 0..20),
         stale in vec(any::<([u8; 8], u64)>(), 0..=MOST_STALE),
         classes in vec((any::<u32>().prop_map(ClassId), fitness()), 0..10),
+        subnets in proptest::option::of((vec(subnet(v4), 0..4), vec(subnet(v6), 0..4))),
     ) -> Page {
         let offers = offers_v4.into_iter().chain(offers_v6);
         Page {
@@ -247,6 +261,7 @@ prop_compose! {
             solicit,
             stale: stale.into_iter().map(|(node, seq)| Stale { node: NodeId(node), seq }).collect(),
             classes,
+            subnets: subnets.map(|(ipv4, ipv6)| [ipv4, ipv6].concat()),
         }
     }
 }

@@ -278,3 +278,65 @@ fn an_address_of_a_new_class_waits_until_the_others_say_what_they_can_do_for_it(
         assert_eq!(scene.owned(), [address(1)], "{other_fitness:?}");
     }
 }
+
+#[test]
+fn what_must_go_goes_first_to_whom_has_the_subnet() {
+    let subnet = |address: [u8; 4]| Prefix { address: IpAddr::from(address), length: 24 };
+    let (inside, outside) = (Some(vec![subnet([198, 51, 100, 0])]), Some(vec![subnet([203, 0, 113, 0])]));
+    for (about, of_b, of_c, only) in [
+        ("c has it", outside.clone(), inside.clone(), Some("c")),
+        ("b has it", inside, Some(Vec::new()), Some("b")),
+        ("neither has it", outside.clone(), outside.clone(), None),
+        ("who does not say may have it", None, outside, Some("b")),
+    ] {
+        let mut scene = Scene::owning(20);
+        let mut others = ["b", "c"].map(Other::new);
+        for (other, subnets) in others.iter_mut().zip([of_b, of_c]) {
+            other.round.subnets = subnets;
+            scene.wake(&other.says());
+        }
+        scene.election.set_standing(Standing { weight: 0, ..Standing::default() });
+        let offers: Vec<ShortId> =
+            scene.wake(&[]).iter().flat_map(|page| &page.offers).map(|offer| offer.to).collect();
+        assert_eq!(offers.len(), 20, "{about}");
+        match only {
+            Some(name) => assert!(offers.iter().all(|to| *to == short(name)), "{about}: {offers:?}"),
+            None => assert!(["b", "c"].iter().all(|name| offers.contains(&short(name))), "{about}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_free_is_left_to_whom_has_the_subnet() {
+    let subnet = |address: [u8; 4]| Some(vec![Prefix { address: IpAddr::from(address), length: 24 }]);
+    for (subnets, least, most) in [(subnet([198, 51, 100, 0]), 0, 0), (subnet([203, 0, 113, 0]), 1, 19)] {
+        let mut scene = Scene::owning(0);
+        let mut other = Other::new("b");
+        other.round.subnets.clone_from(&subnets);
+        scene.wake(&other.says());
+        // This node does not have the subnet.
+        let own = Fitness::Fit { soft: true, preference: 0 };
+        for number in 1..=20 {
+            scene.election.want(address(number), Some(Arc::new(Wanted { own, ..wanted() })));
+        }
+        scene.wake(&[]);
+        assert!((least..=most).contains(&scene.owned().len()), "{subnets:?}: {:?}", scene.owned());
+    }
+}
+
+#[test]
+fn subnets_are_stated_once_and_link_local_ones_are_not() {
+    let mut scene = Scene::owning(0);
+    let prefix = |text: &str, length| Prefix { address: text.parse().unwrap(), length };
+    scene.election.set_addresses(&[
+        prefix("fe80::1", 64),
+        prefix("2001:db8::1", 64),
+        prefix("198.51.100.8", 24),
+        prefix("198.51.100.7", 24),
+    ]);
+    let stated = scene.wake(&[])[0].subnets.clone();
+    assert_eq!(stated, Some(vec![prefix("198.51.100.0", 24), prefix("2001:db8::", 64)]));
+    let many: Vec<Prefix> = (0..17).map(|number| prefix(&format!("10.{number}.0.1"), 16)).collect();
+    scene.election.set_addresses(&many);
+    assert_eq!(scene.wake(&[])[0].subnets, None, "too many to be stated");
+}
