@@ -159,6 +159,7 @@ impl Election {
         self.offers.remove(&address);
         self.urgent.remove(&address);
         self.tried.remove(&address);
+        self.stranded.remove(&address);
         self.events.push(Event::Lost { address, epoch: owned.epoch, cause });
         self.settle(address, ClaimCause::Free, None);
     }

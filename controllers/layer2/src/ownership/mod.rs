@@ -115,6 +115,8 @@ pub struct Election {
     handed_over: Vec<IpAddr>,
     /// To whom addresses were offered in vain.
     tried: BTreeMap<IpAddr, Vec<Participant>>,
+    /// Own addresses that no node may have, and when they are given up.
+    stranded: BTreeMap<IpAddr, Moment>,
     offers_due: bool,
     next_rebalance: Moment,
     rebalance_again: bool,
@@ -216,6 +218,7 @@ impl Election {
             offers: BTreeMap::new(),
             handed_over: Vec::new(),
             tried: BTreeMap::new(),
+            stranded: BTreeMap::new(),
             offers_due: false,
             next_rebalance,
             rebalance_again: false,
@@ -375,6 +378,7 @@ impl Election {
             }
         }
         self.offers_due |= self.offers.get(&address).is_some_and(|offer| self.now >= offer.until);
+        self.offers_due |= self.stranded.contains_key(&address);
         self.defend(address);
         self.settle(address, ClaimCause::Free, None);
         let claim_at = self.table.free.get(&address).and_then(|free| free.claim_at);

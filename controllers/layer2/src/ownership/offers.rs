@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::event::ClaimCause;
+use super::event::{ClaimCause, LossCause};
 use super::order::{AddressHash, Rank};
-use super::placement::{Field, Seat, Tier, cap, own_tier, peer_tier};
+use super::placement::{Candidate, Field, Seat, Tier, cap, own_tier, peer_tier};
 use super::{Election, Mode};
 use crate::identity::Participant;
 use crate::link::Prefix;
@@ -31,6 +31,7 @@ impl Election {
             self.offers_due |= self.urgent.insert(address);
         } else if self.urgent.remove(&address) {
             self.tried.remove(&address);
+            self.stranded.remove(&address);
             if self.offers.remove(&address).is_some() {
                 self.outbox.touched.insert(address);
             }
@@ -52,6 +53,7 @@ impl Election {
         }
         order.sort_unstable();
         let mut chosen = Vec::with_capacity(order.len());
+        let mut without_heir = Vec::new();
         let mut field = self.field_with_offers();
         for (hash, address) in order {
             let Some(wanted) = self.table.wanted(address) else { continue };
@@ -59,18 +61,39 @@ impl Election {
             let among = |tried| self.successor(&field, address, hash, wanted, tried);
             // If all were tried: begin again.
             let successor = among(tried).or_else(|| among(&[]));
-            let Some(at) = successor else { continue };
+            let Some(at) = successor else {
+                let is_peer = |candidate: &Candidate<'_>| matches!(candidate.who, Seat::Peer(_));
+                if wanted.own == Fitness::Unfit && field.first(address, hash, wanted, is_peer).is_none() {
+                    without_heir.push(address);
+                }
+                continue;
+            };
             field.candidates[at].load += 1;
             if let Seat::Peer(to) = field.candidates[at].who {
                 chosen.push((address, to));
             }
         }
+        for address in without_heir {
+            self.strand(address);
+        }
         for (address, to) in chosen {
+            self.stranded.remove(&address);
             let tried = self.tried.entry(address).or_default();
             if tried.contains(&to) {
                 tried.clear();
             }
             self.open_offer(address, to);
+        }
+    }
+
+    /// Neither this node nor any that is heard may have an address. It is given up, but not before all had the time to say
+    /// what they can do by the view that this node has already.
+    fn strand(&mut self, address: IpAddr) {
+        let until = *self.stranded.entry(address).or_insert(self.now + self.timing.offer);
+        if until <= self.now {
+            self.lose(address, LossCause::Released);
+        } else {
+            self.timers.insert((until, address));
         }
     }
 

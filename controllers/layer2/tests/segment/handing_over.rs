@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_layer2::ethernet::Frame;
-use fairlead_layer2::segment::{OutgoingKind, Socket};
+use fairlead_layer2::segment::{LostCause, OutgoingKind, ReportKind, Socket};
 use fairlead_layer2::{Fitness, MacAddress, Wanted, arp, filter};
 
 use crate::wire::{CLIENT, LATENCY, Wire, mac, vip, wanted};
@@ -72,20 +72,43 @@ fn each_request_is_answered_by_predecessor_or_successor() {
     }
 }
 
-/// As when a node is drained and no other one may have the address.
+/// As when a node is drained.
 #[test]
 fn who_may_not_have_an_address_any_more_answers_until_another_one_takes_it() {
+    let mut wire = Wire::new(2, &[vip(10)]);
+    let owner = wire.settle(&[vip(10)])[0];
+    wire.run(1_000);
+    let heir = 1 - owner;
+    // It would take the address, and can not be asked yet.
+    wire.nodes[heir].frozen = true;
+    let before = wire.nodes[owner].segment.generation();
+    let unfit = Arc::new(Wanted { own: Fitness::Unfit, ..wanted() });
+    wire.nodes[owner].segment.want(vip(10), Some(unfit));
+    wire.run(200);
+    assert_eq!(wire.who_has(vip(10)), [mac(owner)]);
+    assert_eq!(wire.nodes[owner].segment.generation(), before, "the kernel lets requests pass as before");
+    wire.nodes[heir].frozen = false;
+    wire.run(100);
+    assert_eq!(wire.who_has(vip(10)), [mac(heir)]);
+    assert_eq!(wire.nodes[owner].segment.filter(Socket::Arp), filter::arp([]));
+}
+
+#[test]
+fn an_address_that_no_node_may_have_is_given_up() {
     let mut wire = Wire::new(1, &[vip(10)]);
     wire.settle(&[vip(10)]);
-    let before = wire.nodes[0].segment.generation();
     let unfit = Arc::new(Wanted { own: Fitness::Unfit, ..wanted() });
     wire.nodes[0].segment.want(vip(10), Some(unfit));
-    wire.run(100);
-    assert_eq!(wire.who_has(vip(10)), [mac(0)]);
-    assert_eq!(wire.nodes[0].segment.generation(), before, "the kernel lets requests pass as before");
-    // Until it is wanted by nobody.
-    wire.nodes[0].segment.want(vip(10), None);
-    wire.run(100);
+    wire.run(200);
+    assert_eq!(wire.who_has(vip(10)), [mac(0)], "somebody may still say that it can");
+    wire.run(200);
     assert!(wire.who_has(vip(10)).is_empty());
+    let given_up =
+        |report: &&ReportKind| matches!(report, ReportKind::Lost { cause: LostCause::Released, .. });
+    assert_eq!(wire.reports(0).filter(given_up).count(), 1);
     assert_eq!(wire.nodes[0].segment.filter(Socket::Arp), filter::arp([]));
+    // It comes back when it may.
+    wire.nodes[0].segment.want(vip(10), Some(Arc::new(wanted())));
+    wire.run(300);
+    assert_eq!(wire.who_has(vip(10)), [mac(0)]);
 }
