@@ -21,7 +21,7 @@ pub(crate) struct Scenario {
     pub(crate) gap: u8,
     /// Whether two may not even answer between two frames.
     pub(crate) never_double: bool,
-    /// Whether somebody answers at each moment.
+    /// Whether there is always somebody who answers, once somebody does and as long as a node could.
     pub(crate) always_answered: bool,
     /// What a frozen node does not read is lost.
     pub(crate) overflow: bool,

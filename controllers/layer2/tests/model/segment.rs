@@ -42,6 +42,8 @@ pub(crate) struct Segment {
     lost: u8,
     double: Vec<u8>,
     gap: Vec<u8>,
+    /// Whether each address was answered for at the end of the last tick.
+    answered: Vec<bool>,
 }
 
 impl Segment {
@@ -64,6 +66,7 @@ impl Segment {
             lost: 0,
             double: vec![0; scenario.addresses],
             gap: vec![0; scenario.addresses],
+            answered: vec![false; scenario.addresses],
         };
         let order: Vec<usize> = (0..scenario.nodes).collect();
         for _ in 0..30 {
@@ -391,15 +394,24 @@ impl Segment {
             .any(|(at, one)| owners[at + 1..].iter().any(|other| self.together(*one, *other)))
     }
 
+    /// Whether nobody answers for an address though a node could.
+    fn is_missed(&self, address: IpAddr) -> bool {
+        let could = |node: &Node| {
+            let active = node.election.as_ref().is_some_and(Election::is_active);
+            active && node.fit && !node.frozen
+        };
+        self.answering(address).is_empty() && self.nodes.iter().any(could)
+    }
+
     fn check_between(&self, scenario: &Scenario) -> Result<(), Violation> {
         if !scenario.never_double && !scenario.always_answered {
             return Ok(());
         }
-        for address in self.addresses() {
+        for (at, address) in self.addresses().into_iter().enumerate() {
             if scenario.never_double && self.is_double(address) {
                 return Err(Violation::DoubleBetweenFrames);
             }
-            if scenario.always_answered && self.answering(address).is_empty() {
+            if scenario.always_answered && self.answered[at] && self.is_missed(address) {
                 return Err(Violation::Unanswered);
             }
         }
@@ -412,15 +424,11 @@ impl Segment {
             if self.double[at] > scenario.double {
                 return Err(Violation::Double(self.double[at]));
             }
-            let unanswered = self.answering(address).is_empty();
-            if scenario.always_answered && unanswered {
+            let missed = self.is_missed(address);
+            if scenario.always_answered && self.answered[at] && missed {
                 return Err(Violation::Unanswered);
             }
-            let could = |node: &Node| {
-                let active = node.election.as_ref().is_some_and(Election::is_active);
-                active && node.fit && !node.frozen
-            };
-            let missed = unanswered && self.nodes.iter().any(could);
+            self.answered[at] = !self.answering(address).is_empty();
             self.gap[at] = if missed { self.gap[at].saturating_add(1) } else { 0 };
             if self.gap[at] > scenario.gap {
                 return Err(Violation::Gap(self.gap[at]));
@@ -478,7 +486,7 @@ impl Segment {
                     hash_page(page, &mut hasher);
                 }
             }
-            (self.cut, self.started, self.lost, &self.double, &self.gap).hash(&mut hasher);
+            (self.cut, self.started, self.lost, &self.double, &self.gap, &self.answered).hash(&mut hasher);
             hasher.finish()
         };
         u128::from(half(1)) << 64 | u128::from(half(2))
