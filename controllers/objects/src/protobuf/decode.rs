@@ -92,6 +92,9 @@ fn fields(
             (false, kind) => single(value, kind, json)?,
         }
     }
+    if message.items().is_some_and(|index| done & (1 << index) == 0) {
+        json.extend_from_slice(if is_first { br#""items":[]"# } else { br#","items":[]"# });
+    }
     Ok(())
 }
 

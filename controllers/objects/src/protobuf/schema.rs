@@ -35,6 +35,11 @@ impl Message {
         self.0.iter().enumerate().find(|(_, field)| field.number == number)
     }
 
+    /// The index of the field that a list has in JSON even if there is nothing in it.
+    pub(super) fn items(&self) -> Option<usize> {
+        self.0.iter().position(|field| field.name == "items")
+    }
+
     pub(super) fn by_name(&self, name: &str) -> Option<&'static Field> {
         self.0.iter().find(|field| field.name == name)
     }

@@ -75,6 +75,16 @@ fn what_watches_and_lists_go_by_is_there() {
 }
 
 #[test]
+fn a_list_of_nothing_has_items() {
+    // A PodList with the version 5.
+    let body = b"k8s\0\x0a\x0d\x0a\x02v1\x12\x07PodList\x12\x05\x0a\x03\x12\x015";
+    let list: Value = serde_json::from_slice(&to_json(body).unwrap()).unwrap();
+    let expected =
+        json!({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "5"}, "items": []});
+    assert_eq!(list, expected);
+}
+
+#[test]
 fn a_kind_that_is_not_known_is_an_error_with_its_name() {
     // A runtime.Unknown with the kind Node of v1 and nothing in it.
     let Malformed { .. } = to_json(b"k8s\0\x0a\x0a\x0a\x02v1\x12\x04Node").unwrap_err();
