@@ -27,6 +27,11 @@ demo: tools ## Start a control plane and show a Service at work; Ctrl-C ends it
 lab: tools ## Start a control plane to play with; Ctrl-C ends it
 	@hack/lab up $(ARGS)
 
+.PHONY: image
+image: IMAGE ?= fairlead:dev
+image: ## Build a container image with the release build, IMAGE=fairlead:dev; needs docker
+	@hack/image $(IMAGE)
+
 .PHONY: test
 test: tools ## Run all tests, and say how long each part took
 	@hack/test
