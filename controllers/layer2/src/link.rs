@@ -36,21 +36,9 @@ impl Prefix {
     /// Whether an address is in the subnet.
     #[must_use]
     pub fn holds(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(self.length.into())).unwrap_or(0);
-                own.to_bits() & mask == other.to_bits() & mask
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(self.length.into())).unwrap_or(0);
-                own.to_bits() & mask == other.to_bits() & mask
-            }
-            _ => false,
-        }
+        Self { address, length: self.length }.subnet() == self.subnet()
     }
-}
 
-impl Prefix {
     /// The subnet alone: what is not common to it is zero.
     #[must_use]
     pub fn subnet(&self) -> Self {
