@@ -1,6 +1,6 @@
 //! The addresses that somebody is to answer for, and which of them can be answered for here.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -15,8 +15,6 @@ use crate::wanted::{Fitness, Wanted};
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     wishes: HashMap<IpAddr, Wish>,
-    /// Those that this node has. One that it may not have any more is answered for until another node takes it.
-    owned: HashSet<IpAddr>,
     generation: u64,
 }
 
@@ -24,6 +22,8 @@ pub(super) struct Wishes {
 struct Wish {
     wanted: Arc<Wanted>,
     unusable: Option<Unusable>,
+    /// This node has it. If it may not have it any more, it is answered for until another node takes it.
+    owned: bool,
 }
 
 /// What changed for an address.
@@ -58,20 +58,20 @@ impl Wishes {
         link: &LinkFacts,
         surroundings: &Surroundings,
     ) -> Change {
-        let before = self.wishes.get(&address).map(|wish| wish.unusable);
         let was_heard = self.hears(address);
+        let before = self.wishes.remove(&address);
+        let was_unusable = before.as_ref().and_then(|wish| wish.unusable);
         let Some(wanted) = wanted else {
-            self.wishes.remove(&address);
             self.generation += u64::from(was_heard);
-            let usability = before.flatten().map(|_| Usability::Usable);
+            let usability = was_unusable.map(|_| Usability::Usable);
             return Change { address, wanted: None, usability };
         };
         let unusable = reason(address, &wanted, link, surroundings);
-        let wish = Wish { wanted, unusable };
+        let wish = Wish { wanted, unusable, owned: before.is_some_and(|wish| wish.owned) };
         let change = Change {
             address,
             wanted: Some(wish.for_election()),
-            usability: (unusable != before.flatten()).then(|| unusable.into()),
+            usability: (unusable != was_unusable).then(|| unusable.into()),
         };
         self.wishes.insert(address, wish);
         self.generation += u64::from(self.hears(address) != was_heard);
@@ -81,10 +81,8 @@ impl Wishes {
     /// This node has an address, or has it no longer.
     pub(super) fn set_owned(&mut self, address: IpAddr, owned: bool) {
         let was_heard = self.hears(address);
-        if owned {
-            self.owned.insert(address);
-        } else {
-            self.owned.remove(&address);
+        if let Some(wish) = self.wishes.get_mut(&address) {
+            wish.owned = owned;
         }
         self.generation += u64::from(self.hears(address) != was_heard);
     }
@@ -110,12 +108,7 @@ impl Wishes {
 
     /// Whether this node answers for an address, or may come to.
     pub(super) fn hears(&self, address: IpAddr) -> bool {
-        self.wishes.get(&address).is_some_and(|wish| self.is_heard(address, wish))
-    }
-
-    fn is_heard(&self, address: IpAddr, wish: &Wish) -> bool {
-        let may_have = wish.wanted.own != Fitness::Unfit || self.owned.contains(&address);
-        may_have && wish.unusable.is_none()
+        self.wishes.get(&address).is_some_and(Wish::is_heard)
     }
 
     /// Changes whenever the filters or the groups do.
@@ -152,12 +145,15 @@ impl Wishes {
     }
 
     fn heard(&self) -> impl Iterator<Item = IpAddr> {
-        let heard = self.wishes.iter().filter(|(address, wish)| self.is_heard(**address, wish));
-        heard.map(|(address, _)| *address)
+        self.wishes.iter().filter(|(_, wish)| wish.is_heard()).map(|(address, _)| *address)
     }
 }
 
 impl Wish {
+    fn is_heard(&self) -> bool {
+        (self.owned || self.wanted.own != Fitness::Unfit) && self.unusable.is_none()
+    }
+
     fn for_election(&self) -> Arc<Wanted> {
         if self.unusable.is_none() {
             return Arc::clone(&self.wanted);
