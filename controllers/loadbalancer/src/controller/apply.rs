@@ -99,25 +99,13 @@ impl Controller {
                 Action::Publish(publication) => self.publish(&publication).await?,
                 Action::Cool { current, until, guard } => {
                     self.confirm(&guard).await?;
-                    let patch = body::cool_address(&current, until);
-                    let name = &current.key.name;
-                    let answer =
-                        self.writer.patch_status(&Address::RESOURCE, "", name, Patch::Merge, &patch).await?;
-                    self.show(answer);
+                    self.patch_status(&current, &body::cool_address(&current, until)).await?;
                 }
                 Action::NotProbed { current, message, now } => {
-                    let patch = body::not_probed(&current, &message, now);
-                    let name = &current.key.name;
-                    let answer =
-                        self.writer.patch_status(&Address::RESOURCE, "", name, Patch::Merge, &patch).await?;
-                    self.show(answer);
+                    self.patch_status(&current, &body::not_probed(&current, &message, now)).await?;
                 }
                 Action::Silence { current, message, now } => {
-                    let patch = body::silence(&current, &message, now);
-                    let name = &current.key.name;
-                    let answer =
-                        self.writer.patch_status(&Address::RESOURCE, "", name, Patch::Merge, &patch).await?;
-                    self.show(answer);
+                    self.patch_status(&current, &body::silence(&current, &message, now)).await?;
                 }
                 Action::Delete { current, guard } => {
                     self.confirm(&guard).await?;
@@ -128,6 +116,14 @@ impl Controller {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Merges this into the status of an address.
+    async fn patch_status(&self, current: &Address, patch: &Value) -> Result<(), Stop> {
+        let name = &current.key.name;
+        let answer = self.writer.patch_status(&Address::RESOURCE, "", name, Patch::Merge, patch).await?;
+        self.show(answer);
         Ok(())
     }
 
