@@ -3,7 +3,7 @@
 //! Whether a speaker runs is seen by its Lease being renewed, not by the times that are written in it: the clocks of nodes
 //! may differ from ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fairlead_objects::{Istr, Presence};
@@ -96,7 +96,7 @@ impl Speakers {
 
     /// Those of which something is told are watched, too. Whether one is lost now that was not before.
     fn look<'a>(&mut self, told_of: impl Iterator<Item = &'a Istr>, now: Timestamp) -> bool {
-        let told_of: std::collections::BTreeSet<Istr> = told_of.map(|node| lease_of(node)).collect();
+        let told_of: BTreeSet<Istr> = told_of.map(|node| lease_of(node)).collect();
         self.watched.retain(|name, _| self.leases.contains_key(name) || told_of.contains(name));
         for name in told_of {
             self.watched.entry(name).or_default();
@@ -131,7 +131,7 @@ impl Ledger {
     /// be called every few seconds.
     pub fn watch_speakers(&mut self, now: Timestamp) {
         let answering = |slot: &Slot| Some(slot.bound()?.answering.as_ref()?.node.clone());
-        let told_of: Vec<Istr> = self.slots.iter().filter_map(|(_, slot)| answering(slot)).collect();
+        let told_of: BTreeSet<Istr> = self.slots.iter().filter_map(|(_, slot)| answering(slot)).collect();
         if !self.speakers.look(told_of.iter(), now) {
             return;
         }
