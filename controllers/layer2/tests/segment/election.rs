@@ -333,15 +333,20 @@ fn nobody_wakes_for_nothing() {
     }
 }
 
-#[test]
-fn of_two_interfaces_of_a_node_on_one_segment_the_first_takes_part() {
-    let mut wire = Wire::new(2, &addresses());
+/// Gives the node 0 another interface on the wire, with the MAC address of a node 2.
+fn add_second_interface(wire: &mut Wire) {
     let second = LinkFacts { index: 3, ..link(2) };
     let mut twin = Segment::new(&settings(0), second, wire.clock());
     for address in addresses() {
         twin.want(address, Some(Arc::new(wanted())));
     }
     wire.add(twin, mac(2));
+}
+
+#[test]
+fn of_two_interfaces_of_a_node_on_one_segment_the_first_takes_part() {
+    let mut wire = Wire::new(2, &addresses());
+    add_second_interface(&mut wire);
     wire.run(3_000);
     assert_eq!(wire.nodes[2].segment.owned().count(), 0);
     for address in addresses() {
@@ -378,12 +383,7 @@ fn a_second_interface_that_hears_the_first_one_only_by_others_stays_passive() {
     let mut wire = Wire::new(2, &addresses());
     // As with a macvlan and the card below it: both hear the segment, neither hears the other.
     wire.passes = |from, to, _| !([from, to].contains(&mac(0)) && [from, to].contains(&mac(2)));
-    let second = LinkFacts { index: 3, ..link(2) };
-    let mut twin = Segment::new(&settings(0), second, wire.clock());
-    for address in addresses() {
-        twin.want(address, Some(Arc::new(wanted())));
-    }
-    wire.add(twin, mac(2));
+    add_second_interface(&mut wire);
     wire.run(5_000);
     let from = wire.sent.len();
     wire.run(30_000);
