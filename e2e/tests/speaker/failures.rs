@@ -66,13 +66,14 @@ fn when_all_speakers_are_killed_it_is_told_that_nobody_answers() -> Result<()> {
         for speaker in &world.speakers {
             speaker.kill().await?;
         }
-        let is_told = |it: &Value| condition(it, "Announced").is_some_and(|it| it["status"] == "False");
         let told = scene.lab().wait_until("it to be told that nobody answers", LOST, async || {
-            let it = object.get().await?;
-            if is_told(&it) { Ok(it) } else { Err(format!("{}", it["status"]).into()) }
+            match object.condition("Announced").await? {
+                Some(it) if it.status == "False" => Ok(it),
+                other => Err(format!("{other:?}").into()),
+            }
         });
-        let told = told.await?;
-        let message = condition(&told, "Announced").map(|it| it["message"].to_string()).unwrap_or_default();
+        let message = told.await?.message;
+        let told = object.get().await?;
         assert!(message.contains(&format!("{} answered for it on eth0", vip.owner)), "{message}");
         assert!(message.contains("the Lease of its speaker ran out at"), "{message}");
         assert!(told["status"]["node"].is_null() && told["status"]["epoch"].is_u64(), "{told}");
@@ -94,10 +95,6 @@ fn when_all_speakers_are_killed_it_is_told_that_nobody_answers() -> Result<()> {
         object.wait_condition("Announced", "True").await?;
         vip.service.wait_reason("Announced").await.map(drop)
     })
-}
-
-fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    object["status"]["conditions"].as_array()?.iter().find(|it| it["type"] == kind)
 }
 
 #[test]
