@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// How many frames are read at a time.
 const FRAMES: usize = 64;
+/// How many are asked for first: preparing for many would take longer than answering the one that there mostly is.
+const FEW: usize = 4;
 /// How much of a frame is kept: all of an Ethernet frame that is not a jumbo.
 const FRAME_BYTES: usize = 2048;
 /// Room for the control message with the time stamp, aligned as it has to be.
@@ -68,14 +70,25 @@ impl Batch {
     /// Receives what there is, and does not wait. Nothing is not an error.
     pub(super) fn fill(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.arrived.clear();
+        self.fill_some::<FEW>(socket)?;
+        if self.arrived.len() == FEW {
+            self.fill_some::<{ FRAMES - FEW }>(socket)?;
+        }
+        Ok(())
+    }
+
+    /// Receives up to `MOST` frames behind those that there are.
+    fn fill_some<const MOST: usize>(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         // SAFETY: all of these are plain C structures of integers and pointers, for which zero is a value.
-        let mut names: [libc::sockaddr_ll; FRAMES] = unsafe { mem::zeroed() };
+        let mut names: [libc::sockaddr_ll; MOST] = unsafe { mem::zeroed() };
         // SAFETY: as above.
-        let mut messages: [libc::mmsghdr; FRAMES] = unsafe { mem::zeroed() };
+        let mut messages: [libc::mmsghdr; MOST] = unsafe { mem::zeroed() };
         // SAFETY: as above.
-        let mut rooms: [libc::iovec; FRAMES] = unsafe { mem::zeroed() };
-        let mut control = [[0_u64; CONTROL_WORDS]; FRAMES];
-        for (at, frame) in self.frames.chunks_exact_mut(FRAME_BYTES).enumerate() {
+        let mut rooms: [libc::iovec; MOST] = unsafe { mem::zeroed() };
+        let mut control = [[0_u64; CONTROL_WORDS]; MOST];
+        let free = self.frames.chunks_exact_mut(FRAME_BYTES).skip(self.arrived.len());
+        let mut prepared = 0;
+        for (at, frame) in free.take(MOST).enumerate() {
             rooms[at] = libc::iovec { iov_base: frame.as_mut_ptr().cast(), iov_len: frame.len() };
             let header = &mut messages[at].msg_hdr;
             header.msg_name = ptr::from_mut(&mut names[at]).cast();
@@ -84,14 +97,16 @@ impl Batch {
             header.msg_iovlen = 1;
             header.msg_control = control[at].as_mut_ptr().cast();
             header.msg_controllen = size_of_val(&control[at]) as _;
+            prepared = at + 1;
         }
-        // SAFETY: every header points to memory of this function or of `self.frames` that is as long as it says, that no
-        // two headers share and that nobody else uses during the call. Without a timeout the last pointer may be null.
+        // SAFETY: each of the first `prepared` headers points to memory of this function or of `self.frames` that is as
+        // long as it says, that no two headers share and that nobody else uses during the call. Without a timeout the last
+        // pointer may be null.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 messages.as_mut_ptr(),
-                FRAMES as libc::c_uint,
+                prepared as libc::c_uint,
                 0,
                 ptr::null_mut(),
             )

@@ -145,7 +145,12 @@ impl PacketSocket {
     pub fn send(&self, frames: &[&[u8]]) -> Result<(), (usize, SocketError)> {
         let mut taken = 0;
         while taken < frames.len() {
-            match self.send_some(&frames[taken..]) {
+            let left = &frames[taken..];
+            let sent = match left {
+                [_] => self.send_some::<1>(left),
+                _ => self.send_some::<SENT_AT_ONCE>(left),
+            };
+            match sent {
                 Ok(some) => taken += some,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err((taken, SocketError::new("sending frames", error))),
@@ -154,12 +159,12 @@ impl PacketSocket {
         Ok(())
     }
 
-    fn send_some(&self, frames: &[&[u8]]) -> io::Result<usize> {
-        let some = frames.len().min(SENT_AT_ONCE);
+    fn send_some<const MOST: usize>(&self, frames: &[&[u8]]) -> io::Result<usize> {
+        let some = frames.len().min(MOST);
         // SAFETY: plain C structures of integers and pointers, for which zero is a value.
-        let mut messages: [libc::mmsghdr; SENT_AT_ONCE] = unsafe { mem::zeroed() };
+        let mut messages: [libc::mmsghdr; MOST] = unsafe { mem::zeroed() };
         // SAFETY: as above.
-        let mut parts: [libc::iovec; SENT_AT_ONCE] = unsafe { mem::zeroed() };
+        let mut parts: [libc::iovec; MOST] = unsafe { mem::zeroed() };
         for (at, frame) in frames[..some].iter().enumerate() {
             // Sending reads the frame only, though the structure says otherwise.
             parts[at] = libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
