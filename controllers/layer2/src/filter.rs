@@ -3,12 +3,13 @@
 //! They look at whole frames, as sockets of type `SOCK_RAW` have them. What they accept is still looked at in full: they
 //! may accept too much, never too little.
 
+mod blocks;
 mod ranges;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ranges::{aggregate, search};
+use ranges::aggregate;
 
 use crate::beacon::codec;
 use crate::ethernet::ether_type;
@@ -36,9 +37,12 @@ impl Instruction {
 
 /// How many ranges of addresses a program tells apart at most.
 ///
-/// A program of so many takes about 9 kB of the 20 kB that Linux before 6.8 lets a socket have (`net.core.optmem_max`),
-/// and there are two of them while one replaces the other.
-pub const MOST_RANGES: usize = 128;
+/// A program of so many ranges and blocks takes less than 10 kB of the 20 kB that Linux before 6.8 lets a socket have
+/// (`net.core.optmem_max`), and there are two of them while one replaces the other.
+pub const MOST_RANGES: usize = 96;
+
+/// How many rows of 32 addresses are told apart one by one at most: those of 5,000 that follow each other.
+const MOST_BLOCKS: usize = 160;
 
 /// How many prefixes of 96 bits the program for IPv6 tells apart; with more it looks at the last 32 bits only.
 const MOST_PREFIXES: usize = 8;
@@ -50,8 +54,12 @@ mod code {
     pub(super) const LOAD_WORD: u16 = 0x20;
     pub(super) const LOAD_HALF: u16 = 0x28;
     pub(super) const LOAD_OCTET: u16 = 0x30;
+    pub(super) const LOAD_VALUE: u16 = 0x00;
     pub(super) const SUBTRACT: u16 = 0x14;
     pub(super) const AND: u16 = 0x54;
+    pub(super) const SHIFT_RIGHT: u16 = 0x74;
+    pub(super) const SHIFT_RIGHT_BY_SECOND: u16 = 0x7c;
+    pub(super) const TO_SECOND: u16 = 0x07;
     pub(super) const JUMP: u16 = 0x05;
     pub(super) const IF_EQUAL: u16 = 0x15;
     pub(super) const IF_GREATER: u16 = 0x25;
@@ -69,19 +77,33 @@ mod ancillary {
 /// `PACKET_OTHERHOST`: for another MAC address, or with the tag of a VLAN that nobody here is on.
 const FOR_ANOTHER_HOST: u32 = 3;
 
-/// Accepts ARP about these addresses: requests for them, and whatever a user of one sends. Without any it accepts nothing.
+/// What is to be heard about addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About<Address> {
+    /// Those that others may ask for. An address that another node answers for need not be among them, which spares this
+    /// one the question.
+    pub asked: Vec<Address>,
+    /// Those that others may not use without being noticed.
+    pub used: Vec<Address>,
+}
+
+impl<Address> About<Address> {
+    /// Nothing is.
+    pub const NOTHING: Self = Self { asked: Vec::new(), used: Vec::new() };
+}
+
+/// Accepts ARP about addresses: requests for those that are asked for, and whatever a user of one sends. Without any it
+/// accepts nothing.
 #[must_use]
-pub fn arp(addresses: impl IntoIterator<Item = Ipv4Addr>) -> Vec<Instruction> {
-    let ranges = aggregate(addresses.into_iter().map(Ipv4Addr::to_bits).collect(), MOST_RANGES);
+pub fn arp(about: &About<Ipv4Addr>) -> Vec<Instruction> {
+    let numbers = |addresses: &[Ipv4Addr]| addresses.iter().map(|address| address.to_bits()).collect();
     let mut program = Vec::new();
-    if !ranges.is_empty() {
+    if !(about.asked.is_empty() && about.used.is_empty()) {
         on_this_segment(ether_type::ARP, &mut program);
         require(code::LOAD_WORD, 14, 0x0001_0800, &mut program);
         require(code::LOAD_HALF, 18, 0x0604, &mut program);
-        for address in [38, 28] {
-            program.push(Instruction::new(code::LOAD_WORD, address));
-            search(&ranges, &mut program);
-        }
+        search_each(38, numbers(&about.asked), &mut program);
+        search(28, numbers(&about.used), &mut program);
     }
     program.push(Instruction::new(code::RETURN, REJECT));
     program
@@ -96,28 +118,30 @@ pub fn beacons(ether_type: u16, cluster: ClusterId) -> Vec<Instruction> {
     program
 }
 
-/// Accepts solicitations and advertisements of neighbours for these addresses, and beacons of a cluster.
+/// Accepts solicitations for addresses that are asked for, advertisements of those that others use, and beacons of a
+/// cluster.
 #[must_use]
-pub fn ipv6(addresses: impl IntoIterator<Item = Ipv6Addr>, cluster: ClusterId) -> Vec<Instruction> {
-    let mut prefixes = BTreeSet::new();
-    let mut ends = Vec::new();
-    for address in addresses {
-        let [a, b, c, end] = words(address);
-        prefixes.insert([a, b, c]);
-        ends.push(end);
-    }
+pub fn ipv6(about: &About<Ipv6Addr>, cluster: ClusterId) -> Vec<Instruction> {
+    let numbers = |addresses: &[Ipv6Addr]| addresses.iter().map(|address| words(*address)[3]).collect();
+    let all = about.asked.iter().chain(&about.used).map(|address| words(*address));
+    let prefixes: BTreeSet<_> = all.map(|[a, b, c, _]| [a, b, c]).collect();
     let mut neighbours = Vec::new();
-    if !ends.is_empty() {
+    if !prefixes.is_empty() {
         require(code::LOAD_OCTET, 21, 255, &mut neighbours);
-        neighbours.push(Instruction::new(code::LOAD_OCTET, 54));
-        neighbours.push(Instruction { jt: 2, ..Instruction::new(code::IF_EQUAL, 135) });
-        neighbours.push(Instruction { jt: 1, ..Instruction::new(code::IF_EQUAL, 136) });
-        neighbours.push(Instruction::new(code::RETURN, REJECT));
         if prefixes.len() <= MOST_PREFIXES {
             one_of(&prefixes, 62, &mut neighbours);
         }
-        neighbours.push(Instruction::new(code::LOAD_WORD, 74));
-        search(&aggregate(ends, MOST_RANGES), &mut neighbours);
+        for (kind, search, addresses) in
+            [(135, search_each as Search, &about.asked), (136, search as Search, &about.used)]
+        {
+            let mut behind = Vec::new();
+            search(74, numbers(addresses), &mut behind);
+            behind.push(Instruction::new(code::RETURN, REJECT));
+            neighbours.push(Instruction::new(code::LOAD_OCTET, 54));
+            neighbours.push(Instruction { jt: 1, ..Instruction::new(code::IF_EQUAL, kind) });
+            neighbours.push(Instruction::new(code::JUMP, u32::try_from(behind.len()).unwrap_or(u32::MAX)));
+            neighbours.extend(behind);
+        }
     }
     neighbours.push(Instruction::new(code::RETURN, REJECT));
 
@@ -158,6 +182,25 @@ pub fn ipv4(cluster: ClusterId) -> Vec<Instruction> {
     require(code::LOAD_HALF, 36, udp::PORT.into(), &mut program);
     accept_beacons(42, cluster, &mut program);
     program
+}
+
+type Search = fn(u32, Vec<u32>, &mut Vec<Instruction>);
+
+/// Accepts if the word at `at` is one of few numbers, or lies between two that are close to each other.
+fn search(at: u32, numbers: Vec<u32>, program: &mut Vec<Instruction>) {
+    ranges::search(at, &aggregate(numbers, MOST_RANGES), program);
+}
+
+/// Accepts if the word at `at` is one of these numbers, and as far as there is room no other.
+fn search_each(at: u32, mut numbers: Vec<u32>, program: &mut Vec<Instruction>) {
+    numbers.sort_unstable();
+    let runs = numbers.chunk_by(|one, next| next - one <= 1).count();
+    let blocks = if runs > MOST_RANGES { blocks::blocks(&numbers) } else { Vec::new() };
+    if blocks.is_empty() || blocks.len() > MOST_BLOCKS {
+        search(at, numbers, program);
+    } else {
+        blocks::search(at, &blocks, program);
+    }
 }
 
 fn words(address: Ipv6Addr) -> [u32; 4] {

@@ -13,6 +13,10 @@
 //!               filter: what the kernel lets through to it
 //! ```
 
+// Tests beside the code share files with those in `tests`.
+#[cfg(test)]
+extern crate self as fairlead_layer2;
+
 pub mod arp;
 pub mod beacon;
 mod checksum;

@@ -4,6 +4,7 @@
 //! the process may be as busy as it likes.
 
 mod news;
+mod sockets;
 
 use std::io;
 use std::net::IpAddr;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use fairlead_layer2::beacon::keys::KeyRing;
 use fairlead_layer2::ethernet::ether_type;
 use fairlead_layer2::segment::{
-    Clock, LostCause, Outgoing, OutgoingKind, Received, Report as Reported, ReportKind, Segment, Settings,
+    Clock, Generation, LostCause, Outgoing, OutgoingKind, Report as Reported, ReportKind, Segment, Settings,
     Socket, Surroundings,
 };
 use fairlead_layer2::{LinkFacts, Moment, Standing, Wanted};
@@ -29,9 +30,10 @@ use tracing::{debug, info, warn};
 use crate::links::{News, Report};
 use crate::metrics::{LinkMetrics, Metrics};
 use crate::netlink::Kernel;
-use crate::socket::{Batch, Groups, NOTHING, PacketSocket, SocketError};
+use crate::socket::{Groups, NOTHING, PacketSocket, SocketError};
 use crate::waker::Waker;
 use news::news_of;
+use sockets::{Batches, Ready, Sockets};
 
 /// The longest time without a look at the clock, whatever the segment says.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
@@ -140,64 +142,6 @@ impl Wire {
     }
 }
 
-/// The sockets of an interface. Each kind of frame has one, so that a flood of one kind does not push the others out.
-struct Sockets {
-    arp: PacketSocket,
-    beacons: PacketSocket,
-    ipv6: PacketSocket,
-    /// Beacons in UDP where there is no IPv6; otherwise the filter would have a look at all IPv4 of the node for nothing.
-    ipv4: Option<PacketSocket>,
-}
-
-impl Sockets {
-    /// With filters that accept nothing yet.
-    fn open(link: &LinkFacts) -> Result<Self, SocketError> {
-        let open = |ether_type| PacketSocket::open(link.index, ether_type, &NOTHING);
-        Ok(Self {
-            arp: open(ether_type::ARP)?,
-            beacons: open(ether_type::BEACON)?,
-            ipv6: open(ether_type::IPV6)?,
-            ipv4: if link.link_local().is_none() { Some(open(ether_type::IPV4)?) } else { None },
-        })
-    }
-
-    /// All of them; beacons come last.
-    fn iter(&self) -> impl Iterator<Item = (Socket, &PacketSocket)> {
-        let ipv4 = self.ipv4.as_ref().map(|socket| (Socket::Ipv4, socket));
-        [(Socket::Arp, &self.arp), (Socket::Ipv6, &self.ipv6)]
-            .into_iter()
-            .chain(ipv4)
-            .chain([(Socket::Beacons, &self.beacons)])
-    }
-}
-
-/// What was read in a wake-up.
-#[derive(Default)]
-struct Batches {
-    filled: Vec<(Socket, Batch)>,
-    spare: Vec<Batch>,
-}
-
-impl Batches {
-    fn clear(&mut self) {
-        self.spare.extend(self.filled.drain(..).map(|(_, batch)| batch));
-    }
-
-    /// What was read, with its age at that clock.
-    fn received(&self, clock: Clock) -> Vec<Received<'_>> {
-        let wall = Duration::from_micros(clock.wall);
-        self.filled
-            .iter()
-            .flat_map(|(socket, batch)| batch.frames().map(|frame| (*socket, frame)))
-            .map(|(socket, frame)| Received {
-                frame: frame.bytes,
-                age: frame.stamp.map_or(Duration::ZERO, |stamp| wall.saturating_sub(stamp)),
-                socket,
-            })
-            .collect()
-    }
-}
-
 /// What runs on the thread.
 struct Runner {
     link: LinkFacts,
@@ -205,7 +149,7 @@ struct Runner {
     sockets: Sockets,
     groups: Groups,
     /// That of the filters and groups that are in force.
-    generation: Option<u64>,
+    generation: Option<Generation>,
     kernel: Kernel,
     period: Duration,
     /// When the interface was last asked how many frames it has received.
@@ -246,8 +190,8 @@ impl Runner {
         let _alarm = Alarm(Arc::clone(&self.listeners.failures), self.link.name.to_string());
         info!(interface = %self.link.name, index = self.link.index, mac = %self.link.mac, "answering on an interface begins");
         let end = loop {
-            self.sleep();
-            if let Some(end) = self.wake() {
+            let ready = self.sleep();
+            if let Some(end) = self.wake(ready) {
                 break end;
             }
         };
@@ -266,36 +210,43 @@ impl Runner {
     }
 
     /// Waits for a frame, a command or the segment's next wake-up.
-    fn sleep(&self) {
+    fn sleep(&self) -> Ready {
         let wait = self.segment.next_wake().since(now().boot).min(LONGEST_SLEEP);
         let timeout = Timespec {
             tv_sec: i64::try_from(wait.as_secs()).unwrap_or_default(),
             tv_nsec: wait.subsec_nanos().into(),
         };
-        let descriptors = self.sockets.iter().map(|(_, socket)| socket.as_fd()).chain([self.waker.as_fd()]);
+        let sockets = self.sockets.iter().map(|(_, socket)| socket.as_fd());
+        let descriptors = [self.waker.as_fd()].into_iter().chain(sockets);
         let mut descriptors: Vec<_> =
             descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
-        // Interrupted is as good as woken: everything is looked at anyway.
-        let _ = poll(&mut descriptors, Some(&timeout));
+        // Interrupted is as good as woken by everything.
+        if poll(&mut descriptors, Some(&timeout)).is_err() {
+            return Ready::EVERYTHING;
+        }
+        Ready::of(descriptors.iter().map(|descriptor| !descriptor.revents().is_empty()))
     }
 
     /// A wake-up. The order is a part of the protocol: the clock is read before the sockets are, the requests before the
     /// beacons, so that whatever others claimed before a request was read is known when it is answered; and answers are
     /// given only by a clock that was read after everything else was done.
-    fn wake(&mut self) -> Option<End> {
-        if let Some(end) = self.obey() {
+    fn wake(&mut self, ready: Ready) -> Option<End> {
+        if ready.waker()
+            && let Some(end) = self.obey()
+        {
             return Some(end);
         }
-        self.follow_filters();
         let clock = now();
-        if !self.read() {
+        if !self.read(ready) {
             return Some(End::Gone);
         }
         self.count_received(clock.boot);
         let received = self.batches.received(clock);
-        let outgoing = self.segment.wake(clock, &received);
+        self.segment.wake(clock, &received);
+        // What is asked after a claim has to be heard.
+        self.follow_filters();
         let sending = now();
-        let all = send(&self.sockets.beacons, outgoing);
+        let all = send(&self.sockets.beacons, self.segment.outgoing());
         self.segment.sent(all, sending);
         let answers = self.segment.answers(now());
         send(&self.sockets.beacons, answers);
@@ -365,7 +316,8 @@ impl Runner {
     /// Brings filters and groups up to what the segment wants to hear.
     fn follow_filters(&mut self) {
         let generation = self.segment.generation();
-        if self.generation == Some(generation) {
+        let before = self.generation.replace(generation);
+        if before == Some(generation) {
             return;
         }
         for (kind, socket) in self.sockets.iter() {
@@ -373,18 +325,22 @@ impl Runner {
                 warn!(interface = %self.link.name, ?kind, %error, "requests for new addresses may not be heard");
             }
         }
-        if let Err(error) = self.groups.set(&self.segment.groups())
+        if before.map(Generation::of_groups) != Some(generation.of_groups())
+            && let Err(error) = self.groups.set(&self.segment.groups())
             && !error.is_link_down()
         {
             warn!(interface = %self.link.name, %error, "requests for some IPv6 addresses may not be heard");
         }
-        self.generation = Some(generation);
     }
 
-    /// Reads what has arrived: one batch of requests of each kind, and all beacons. Returns false if the sockets are dead.
-    fn read(&mut self) -> bool {
+    /// Reads what has arrived: one batch of requests of each kind, and all beacons, also those that came while requests were
+    /// read. Returns false if the sockets are dead.
+    fn read(&mut self, ready: Ready) -> bool {
         self.batches.clear();
-        for (kind, socket) in self.sockets.iter() {
+        for (at, (kind, socket)) in self.sockets.iter().enumerate() {
+            if kind != Socket::Beacons && !ready.socket(at) {
+                continue;
+            }
             let most = if kind == Socket::Beacons { BEACON_BATCHES } else { 1 };
             for _ in 0..most {
                 let mut batch = self.batches.spare.pop().unwrap_or_default();

@@ -87,7 +87,8 @@ fuzz_target!(|bytes: &[u8]| {
             _ => (beacon.as_deref().unwrap_or(frame), Socket::Beacons),
         };
         let received = Received { frame, age: Duration::from_millis(u64::from(kind) / 2), socket };
-        for outgoing in segment.wake(clock, &[received]) {
+        segment.wake(clock, &[received]);
+        for outgoing in segment.outgoing() {
             assert!((14..=1514).contains(&outgoing.frame().len()));
         }
         segment.sent(kind < 250, clock);

@@ -40,11 +40,12 @@ pub(super) fn aggregate(mut numbers: Vec<u32>, most: usize) -> Vec<Range> {
 }
 
 /// How many ranges are searched with jumps of 8 bits.
-const BLOCK: usize = 60;
+const NEAR: usize = 60;
 
-/// Accepts if the accumulator is in one of the ranges, else goes on behind. Without ranges nothing is.
-pub(super) fn search(ranges: &[Range], program: &mut Vec<Instruction>) {
+/// Accepts if the word of the frame at `at` is in one of the ranges, else goes on behind.
+pub(super) fn search(at: u32, ranges: &[Range], program: &mut Vec<Instruction>) {
     let Some(first) = ranges.first() else { return };
+    program.push(Instruction::new(code::LOAD_WORD, at));
     // Small numbers: the kernel needs two instructions for a comparison with one of which the highest bit is set.
     let base = first.low;
     program.push(Instruction::new(code::SUBTRACT, base));
@@ -58,8 +59,8 @@ pub(super) fn search(ranges: &[Range], program: &mut Vec<Instruction>) {
 }
 
 fn split(ranges: &[Range], program: &mut Vec<Instruction>, misses: &mut Vec<usize>) {
-    if ranges.len() <= BLOCK {
-        return block(ranges, program, misses);
+    if ranges.len() <= NEAR {
+        return near(ranges, program, misses);
     }
     let (left, right) = ranges.split_at(ranges.len() / 2);
     let pivot = right.first().map_or(u32::MAX, |range| range.low);
@@ -72,7 +73,7 @@ fn split(ranges: &[Range], program: &mut Vec<Instruction>, misses: &mut Vec<usiz
 }
 
 /// Has a jump go to what comes next.
-fn jump_here(program: &mut [Instruction], jump: usize) {
+pub(super) fn jump_here(program: &mut [Instruction], jump: usize) {
     program[jump].k = u32::try_from(program.len() - jump - 1).unwrap_or(u32::MAX);
 }
 
@@ -91,7 +92,7 @@ enum Target {
     Miss,
 }
 
-fn block(ranges: &[Range], program: &mut Vec<Instruction>, misses: &mut Vec<usize>) {
+fn near(ranges: &[Range], program: &mut Vec<Instruction>, misses: &mut Vec<usize>) {
     let mut steps = Vec::with_capacity(2 * ranges.len());
     tree(ranges, 0, 2 * ranges.len(), &mut steps);
     let (hit, miss) = (steps.len(), steps.len() + 1);

@@ -8,53 +8,11 @@ use crate::beacon::codec::{encode, tests::page};
 use crate::beacon::keys::KeyRing;
 use crate::{MacAddress, ethernet, ndp};
 
+#[path = "../../tests/kernel/mod.rs"]
+mod kernel;
+use kernel::{Skb, accepts};
+
 const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
-
-/// A frame as the kernel has it.
-struct Skb<'a> {
-    frame: &'a [u8],
-    vlan: bool,
-    packet_type: u32,
-}
-
-impl<'a> From<&'a [u8]> for Skb<'a> {
-    fn from(frame: &'a [u8]) -> Self {
-        Self { frame, vlan: false, packet_type: 0 }
-    }
-}
-
-/// What the kernel does with a frame. A load from behind its end rejects it.
-fn accepts<'a>(program: &[Instruction], skb: impl Into<Skb<'a>>) -> bool {
-    run(program, &skb.into()).unwrap_or(REJECT) != REJECT
-}
-
-fn run(program: &[Instruction], skb: &Skb<'_>) -> Option<u32> {
-    let load = |at: u32, length: usize| {
-        let bytes = skb.frame.get(usize::try_from(at).ok()?..)?.get(..length)?;
-        Some(bytes.iter().fold(0, |word, octet| word << 8 | u32::from(*octet)))
-    };
-    let (mut accumulator, mut at) = (0_u32, 0);
-    loop {
-        let Instruction { code, jt, jf, k } = program[at];
-        at += 1;
-        let mut branch = |holds: bool| at += usize::from(if holds { jt } else { jf });
-        match code {
-            code::LOAD_WORD if k == ancillary::HAS_VLAN_TAG => accumulator = skb.vlan.into(),
-            code::LOAD_WORD if k == ancillary::PACKET_TYPE => accumulator = skb.packet_type,
-            code::LOAD_WORD => accumulator = load(k, 4)?,
-            code::LOAD_HALF => accumulator = load(k, 2)?,
-            code::LOAD_OCTET => accumulator = load(k, 1)?,
-            code::SUBTRACT => accumulator = accumulator.wrapping_sub(k),
-            code::AND => accumulator &= k,
-            code::JUMP => at += usize::try_from(k).unwrap(),
-            code::IF_EQUAL => branch(accumulator == k),
-            code::IF_GREATER => branch(accumulator > k),
-            code::IF_GREATER_OR_EQUAL => branch(accumulator >= k),
-            code::RETURN => return Some(k),
-            other => panic!("{other:#x} is no instruction of these programs"),
-        }
-    }
-}
 
 /// What the kernel checks before it takes a program, and that two of them fit the memory that a socket may have.
 fn check(program: &[Instruction]) {
@@ -95,6 +53,16 @@ fn arp_frame(operation: Operation, sender: u32, target: u32) -> [u8; crate::arp:
     packet.frame(MacAddress::BROADCAST)
 }
 
+/// All that has to do with these addresses is to be heard.
+fn about<Address: Clone>(addresses: impl IntoIterator<Item = Address>) -> About<Address> {
+    let addresses: Vec<_> = addresses.into_iter().collect();
+    About { asked: addresses.clone(), used: addresses }
+}
+
+fn arp_about(numbers: impl IntoIterator<Item = u32>) -> Vec<Instruction> {
+    arp(&about(numbers.into_iter().map(Ipv4Addr::from_bits)))
+}
+
 /// Numbers that lie close together, as addresses of pools do, or anywhere.
 fn numbers(most: usize) -> impl Strategy<Value = BTreeSet<u32>> {
     prop_oneof![
@@ -132,7 +100,7 @@ proptest! {
         other in any::<u32>(),
         reply in any::<bool>(),
     ) {
-        let program = arp(wanted.iter().copied().map(Ipv4Addr::from_bits));
+        let program = arp_about(wanted.iter().copied());
         check(&program);
         let operation = if reply { Operation::Reply } else { Operation::Request };
         if !wanted.is_empty() {
@@ -148,14 +116,71 @@ proptest! {
     }
 
     #[test]
-    fn each_address_and_its_neighbours_are_told_apart(wanted in numbers(300)) {
+    fn questions_for_the_addresses_of_other_nodes_wake_nobody(
+        base in any::<u32>(),
+        owners in vec(0..3_u8, 1..5_000),
+        which in any::<prop::sample::Index>(),
+    ) {
+        let base = base.min(u32::MAX - 5_000);
+        let all = || (base..).zip(&owners);
+        let asked: Vec<_> = all().filter(|(_, owner)| **owner == 0).map(|(it, _)| it.into()).collect();
+        let program = arp(&About { asked, used: all().map(|(it, _)| Ipv4Addr::from_bits(it)).collect() });
+        check(&program);
+        let nobody = base.wrapping_sub(1);
+        for at in [0, owners.len() - 1, which.index(owners.len())] {
+            let address = base + u32::try_from(at).unwrap();
+            let request = arp_frame(Operation::Request, nobody, address);
+            prop_assert_eq!(accepts(&program, &request[..]), owners[at] == 0);
+            let user = arp_frame(Operation::Request, address, nobody);
+            prop_assert!(accepts(&program, &user[..]), "whoever uses one is noticed");
+        }
+        for outside in [nobody, base + u32::try_from(owners.len()).unwrap()] {
+            let request = arp_frame(Operation::Request, nobody, outside);
+            prop_assert!(!accepts(&program, &request[..]));
+        }
+    }
+
+    #[test]
+    fn scattered_addresses_are_told_apart_as_long_as_there_is_room(numbers in numbers(700), other in any::<u32>()) {
+        let asked = numbers.iter().copied().map(Ipv4Addr::from_bits).collect();
+        let program = arp(&About { asked, used: Vec::new() });
+        check(&program);
+        let in_order: Vec<_> = numbers.iter().copied().collect();
+        let is_exact = blocks::blocks(&in_order).len() <= MOST_BLOCKS;
+        for number in numbers.iter().copied().take(99).chain([other]) {
+            for near in [number, number ^ 1, number ^ 32, number.wrapping_add(33)] {
+                let passes = accepts(&program, &arp_frame(Operation::Request, !near, near)[..]);
+                prop_assert!(passes == numbers.contains(&near) || passes && !is_exact);
+            }
+        }
+    }
+
+    #[test]
+    fn solicitations_need_the_owner_and_advertisements_anybody(
+        owned in btree_set(0..3_000_u16, 1..900),
+        which in 0..3_000_u16,
+    ) {
+        let address = |last| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
+        let asked = owned.iter().map(|last| address(*last)).collect();
+        let about = About { asked, used: (0..3_000).map(address).collect() };
+        let program = ipv6(&about, ClusterId([1; 8]));
+        check(&program);
+        let is_heard = accepts(&program, &ndp::probe(MAC, address(which), [1; 6])[..]);
+        prop_assert_eq!(is_heard, owned.contains(&which));
+        let advertisement = crate::responder::unsolicited(address(which), MAC, address(1));
+        prop_assert!(accepts(&program, &advertisement[..]));
+    }
+
+    #[test]
+    fn each_user_and_its_neighbours_are_told_apart(wanted in numbers(300)) {
         let ranges = aggregate(wanted.iter().copied().collect(), MOST_RANGES);
-        let program = arp(wanted.into_iter().map(Ipv4Addr::from_bits));
+        let used = wanted.into_iter().map(Ipv4Addr::from_bits).collect();
+        let program = arp(&About { asked: Vec::new(), used });
         for bound in ranges.iter().flat_map(|range| [range.low, range.high]) {
             for number in [bound.wrapping_sub(1), bound, bound.wrapping_add(1)] {
                 let inside = ranges.iter().any(|range| (range.low..=range.high).contains(&number));
-                prop_assert_eq!(accepts(&program, &arp_frame(Operation::Request, 0x7f00_0001, number)[..]), inside
-                    || ranges.iter().any(|range| (range.low..=range.high).contains(&0x7f00_0001)));
+                let passes = accepts(&program, &arp_frame(Operation::Request, number, 0x7f00_0001)[..]);
+                prop_assert_eq!(passes, inside);
             }
         }
     }
@@ -170,7 +195,7 @@ proptest! {
         source in any::<u128>(),
         other in any::<u128>(),
     ) {
-        let program = ipv6(wanted.iter().copied().map(Ipv6Addr::from_bits), ClusterId([1; 8]));
+        let program = ipv6(&about(wanted.iter().copied().map(Ipv6Addr::from_bits)), ClusterId([1; 8]));
         check(&program);
         let target = Ipv6Addr::from_bits(*wanted.iter().nth(which.index(wanted.len())).unwrap());
         let probe = ndp::probe(MAC, target, [1; 6]);
@@ -195,8 +220,8 @@ proptest! {
     #[test]
     fn no_bytes_leave_a_program(frame in vec(any::<u8>(), 0..100), wanted in numbers(300)) {
         let addresses = || wanted.iter().copied();
-        accepts(&arp(addresses().map(Ipv4Addr::from_bits)), &frame[..]);
-        accepts(&ipv6(addresses().map(|number| Ipv6Addr::from_bits(number.into())), ClusterId([1; 8])), &frame[..]);
+        accepts(&arp_about(addresses()), &frame[..]);
+        accepts(&ipv6(&about(addresses().map(|number| Ipv6Addr::from_bits(number.into()))), ClusterId([1; 8])), &frame[..]);
         accepts(&ipv4(ClusterId([1; 8])), &frame[..]);
         accepts(&beacons(ether_type::BEACON, ClusterId([1; 8])), &frame[..]);
     }
@@ -204,17 +229,17 @@ proptest! {
 
 #[test]
 fn nothing_wanted_accepts_nothing() {
-    let program = arp([]);
+    let program = arp(&About::NOTHING);
     check(&program);
     assert!(!accepts(&program, &arp_frame(Operation::Request, 0, 0)[..]));
-    let neighbours = ipv6([], ClusterId([1; 8]));
+    let neighbours = ipv6(&About::NOTHING, ClusterId([1; 8]));
     check(&neighbours);
     assert!(!accepts(&neighbours, &ndp::probe(MAC, Ipv6Addr::UNSPECIFIED, [1; 6])[..]));
 }
 
 #[test]
 fn what_is_not_of_this_segment_is_rejected() {
-    let program = arp([Ipv4Addr::new(198, 51, 100, 7)]);
+    let program = arp(&about([Ipv4Addr::new(198, 51, 100, 7)]));
     let frame = arp_frame(Operation::Request, 1, 0xc633_6407);
     let skb = |vlan, packet_type| Skb { frame: &frame, vlan, packet_type };
     // To us, to all, to a group.
@@ -237,7 +262,7 @@ fn what_is_not_of_this_segment_is_rejected() {
 #[test]
 fn neighbours_are_heard_by_their_rules() {
     let address: Ipv6Addr = "2001:db8::7".parse().unwrap();
-    let program = ipv6([address, "2001:db8:1::7".parse().unwrap()], ClusterId([1; 8]));
+    let program = ipv6(&about([address, "2001:db8:1::7".parse().unwrap()]), ClusterId([1; 8]));
     let frame = ndp::probe(MAC, address, [1; 6]);
     assert!(accepts(&program, &frame[..]));
     for (at, value) in [(20, 6), (21, 64), (54, 134), (62, 0x30), (77, 8)] {
@@ -257,7 +282,8 @@ fn beacons_of_this_cluster_pass_in_each_form() {
     plain.extend(&beacon);
     let link_local = udp::frame(MAC, Ipv6Addr::LOCALHOST.into(), &beacon);
     let in_ipv4 = udp::frame(MAC, Ipv4Addr::LOCALHOST.into(), &beacon);
-    let programs = |cluster| [beacons(ether_type::BEACON, cluster), ipv6([], cluster), ipv4(cluster)];
+    let programs =
+        |cluster| [beacons(ether_type::BEACON, cluster), ipv6(&About::NOTHING, cluster), ipv4(cluster)];
     let forms = [(&plain, 14), (&link_local, 62), (&in_ipv4, 42)];
     for (here, (form, start)) in programs(cluster).iter().zip(forms) {
         check(here);

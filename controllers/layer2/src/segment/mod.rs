@@ -5,10 +5,11 @@ mod outgoing;
 mod receiving;
 mod report;
 mod sending;
+mod stations;
 mod succession;
 mod wishes;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,10 @@ use std::time::Duration;
 pub use counters::{Answering, Counters};
 pub use outgoing::{Outgoing, OutgoingKind};
 pub use report::{Condition, LostCause, Report, ReportKind, Stranger};
+use stations::Stations;
 use succession::Succession;
-use wishes::{Change, Usability, Wishes};
+pub use wishes::Generation;
+use wishes::{Change, Questions, Usability, Wishes};
 
 pub use crate::beacon::BeaconResult;
 use crate::beacon::admission::Admission;
@@ -108,7 +111,9 @@ pub struct Surroundings {
 ///
 /// ```text
 /// loop: poll until next_wake
-///       wake(clock, received)  → send all; sent(whether the kernel took each beacon, clock before that)
+///       wake(clock, received)
+///       generation, filter, groups: before anything is sent, so that what is asked after a claim is heard
+///       outgoing               → send all; sent(whether the kernel took each beacon, clock before that)
 ///       answers(clock now)     → send all
 ///       take_reports
 /// ```
@@ -130,8 +135,7 @@ pub struct Segment {
 
     owned: HashMap<IpAddr, Owned>,
     succession: Succession,
-    /// Who asked lately, the last one first.
-    stations: VecDeque<(IpAddr, MacAddress)>,
+    stations: Stations,
     frames_received: Option<u64>,
 
     /// The clock of the last wake-up.
@@ -190,7 +194,7 @@ impl Segment {
             disputes: Disputes::default(),
             owned: HashMap::new(),
             succession: Succession::default(),
-            stations: VecDeque::new(),
+            stations: Stations::default(),
             frames_received: None,
             woken: clock,
             requests: Vec::new(),
@@ -265,14 +269,15 @@ impl Segment {
         self.frames_received = Some(total);
     }
 
-    /// Goes through a wake-up up to the answers: what was received, timers, what is to be sent now.
+    /// Goes through a wake-up up to what is to be sent ([`Segment::outgoing`]): what was received, timers.
     ///
     /// The clock is read before the sockets are.
-    pub fn wake(&mut self, clock: Clock, received: &[Received<'_>]) -> &[Outgoing] {
+    pub fn wake(&mut self, clock: Clock, received: &[Received<'_>]) {
         self.outgoing.clear();
         self.requests.clear();
         self.woken = clock;
         self.succession.forget(clock.boot);
+        self.stations.forget(clock.boot);
         self.election.begin(clock.boot, clock.wall);
         self.hear_beacons(received);
         self.hear_neighbours(received);
@@ -288,6 +293,11 @@ impl Segment {
             self.send_probe(address);
         }
         self.announce();
+    }
+
+    /// What is to be sent after a wake-up, before its answers.
+    #[must_use]
+    pub fn outgoing(&self) -> &[Outgoing] {
         &self.outgoing
     }
 
@@ -349,8 +359,14 @@ impl Segment {
 
     /// Changes whenever [`Segment::filter`] or [`Segment::groups`] do.
     #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.wishes.generation()
+    pub fn generation(&self) -> Generation {
+        self.wishes.generation(self.questions())
+    }
+
+    /// Who has an address hears what is asked for it; the others are not to be woken by that. As long as this node knows
+    /// no station that it could ask whether it hears anything at all, it listens to everybody.
+    fn questions(&self) -> Questions {
+        if self.stations.is_empty() { Questions::All } else { Questions::Owned }
     }
 
     /// The program for a socket of the interface.
@@ -359,8 +375,8 @@ impl Segment {
         let cluster = self.admission.cluster();
         match socket {
             Socket::Beacons => filter::beacons(self.ether_type, cluster),
-            Socket::Arp => filter::arp(self.wishes.ipv4()),
-            Socket::Ipv6 => filter::ipv6(self.wishes.ipv6(), cluster),
+            Socket::Arp => filter::arp(&self.wishes.ipv4(self.questions())),
+            Socket::Ipv6 => filter::ipv6(&self.wishes.ipv6(self.questions()), cluster),
             Socket::Ipv4 => filter::ipv4(cluster),
         }
     }

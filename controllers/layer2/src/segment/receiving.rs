@@ -12,9 +12,6 @@ use crate::ownership::{Outcome, Via};
 use crate::probe::{self, Use};
 use crate::{MacAddress, arp, responder, udp};
 
-/// How many stations are remembered that can be asked whether anything is heard at all.
-const STATIONS: usize = 4;
-
 /// A frame that says to be a beacon.
 #[derive(Clone, Copy)]
 struct Beacon<'a> {
@@ -169,11 +166,10 @@ impl Segment {
         }
     }
 
+    /// Nodes of ours are heard by their beacons.
     fn note_station(&mut self, address: IpAddr, mac: MacAddress) {
-        let station = (address, mac);
-        if !address.is_unspecified() && !self.stations.contains(&station) {
-            self.stations.truncate(STATIONS - 1);
-            self.stations.push_front(station);
+        if self.election.fleet(mac).is_none() && !self.surroundings.fleet.contains_key(&mac) {
+            self.stations.note(address, mac, self.woken.boot);
         }
     }
 

@@ -176,7 +176,7 @@ impl Segment {
 
     /// Asks stations that were seen lately, or else the gateways, whether anything is heard.
     fn ask_stations(&mut self) {
-        let stations = self.stations.clone();
+        let stations: Vec<_> = self.stations.iter().collect();
         for (address, mac) in &stations {
             self.send_question(*address, *mac);
         }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::Surroundings;
+use crate::filter::About;
 use crate::link::LinkFacts;
 use crate::ndp::solicited_node;
 use crate::responder::{Unusable, unusable};
@@ -15,7 +16,32 @@ use crate::wanted::{Fitness, Wanted};
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     wishes: HashMap<IpAddr, Wish>,
-    generation: u64,
+    heard: u64,
+    owned: u64,
+}
+
+/// Whose questions are heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Questions {
+    /// Those for all addresses that this node answers for, or may come to.
+    All,
+    /// Those for the addresses that this node has.
+    Owned,
+}
+
+/// Changes whenever what is to be heard does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation {
+    heard: u64,
+    owned: Option<u64>,
+}
+
+impl Generation {
+    /// Changes whenever the multicast groups do.
+    #[must_use]
+    pub const fn of_groups(self) -> u64 {
+        self.heard
+    }
 }
 
 #[derive(Debug)]
@@ -62,7 +88,7 @@ impl Wishes {
         let before = self.wishes.remove(&address);
         let was_unusable = before.as_ref().and_then(|wish| wish.unusable);
         let Some(wanted) = wanted else {
-            self.generation += u64::from(was_heard);
+            self.heard += u64::from(was_heard);
             let usability = was_unusable.map(|_| Usability::Usable);
             return Change { address, wanted: None, usability };
         };
@@ -74,7 +100,7 @@ impl Wishes {
             usability: (unusable != was_unusable).then(|| unusable.into()),
         };
         self.wishes.insert(address, wish);
-        self.generation += u64::from(self.hears(address) != was_heard);
+        self.heard += u64::from(self.hears(address) != was_heard);
         change
     }
 
@@ -83,13 +109,14 @@ impl Wishes {
         let was_heard = self.hears(address);
         if let Some(wish) = self.wishes.get_mut(&address) {
             wish.owned = owned;
+            self.owned += 1;
         }
-        self.generation += u64::from(self.hears(address) != was_heard);
+        self.heard += u64::from(self.hears(address) != was_heard);
     }
 
     /// The interface or what is around the node changed.
     pub(super) fn review(&mut self, link: &LinkFacts, surroundings: &Surroundings) -> Vec<Change> {
-        self.generation += 1;
+        self.heard += 1;
         let mut changes = Vec::new();
         for (address, wish) in &mut self.wishes {
             let now = reason(*address, &wish.wanted, link, surroundings);
@@ -111,25 +138,36 @@ impl Wishes {
         self.wishes.get(&address).is_some_and(Wish::is_heard)
     }
 
-    /// Changes whenever the filters or the groups do.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
+    /// Changes whenever the groups do, or the filters for these questions.
+    pub(super) fn generation(&self, questions: Questions) -> Generation {
+        let owned = (questions == Questions::Owned).then_some(self.owned);
+        Generation { heard: self.heard, owned }
     }
 
-    /// The IPv4 addresses that this node answers for, or may come to.
-    pub(super) fn ipv4(&self) -> impl Iterator<Item = Ipv4Addr> {
-        self.heard().filter_map(|address| match address {
+    /// What is to be heard about IPv4 addresses.
+    pub(super) fn ipv4(&self, questions: Questions) -> About<Ipv4Addr> {
+        self.about(questions, |address| match address {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         })
     }
 
-    /// The IPv6 addresses that this node answers for, or may come to.
-    pub(super) fn ipv6(&self) -> impl Iterator<Item = Ipv6Addr> {
-        self.heard().filter_map(|address| match address {
-            IpAddr::V6(address) => Some(address),
-            IpAddr::V4(_) => None,
-        })
+    /// What is to be heard about IPv6 addresses.
+    pub(super) fn ipv6(&self, questions: Questions) -> About<Ipv6Addr> {
+        self.about(questions, ipv6)
+    }
+
+    fn about<Address>(
+        &self,
+        questions: Questions,
+        of_family: fn(IpAddr) -> Option<Address>,
+    ) -> About<Address> {
+        let heard = || self.wishes.iter().filter(|(_, wish)| wish.is_heard());
+        let asked = heard().filter(|(_, wish)| wish.owned || questions == Questions::All);
+        About {
+            asked: asked.filter_map(|(address, _)| of_family(*address)).collect(),
+            used: heard().filter_map(|(address, _)| of_family(*address)).collect(),
+        }
     }
 
     /// The multicast groups that an interface needs for them and for beacons.
@@ -140,12 +178,17 @@ impl Wishes {
         if link.link_local().is_none() {
             return vec![udp::GROUP_V4.into()];
         }
-        let groups: BTreeSet<_> = self.ipv6().map(solicited_node).chain([udp::GROUP_V6]).collect();
+        let heard = self.wishes.iter().filter(|(_, wish)| wish.is_heard());
+        let addresses = heard.filter_map(|(address, _)| ipv6(*address));
+        let groups: BTreeSet<_> = addresses.map(solicited_node).chain([udp::GROUP_V6]).collect();
         groups.into_iter().map(IpAddr::from).collect()
     }
+}
 
-    fn heard(&self) -> impl Iterator<Item = IpAddr> {
-        self.wishes.iter().filter(|(_, wish)| wish.is_heard()).map(|(address, _)| *address)
+fn ipv6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => None,
     }
 }
 

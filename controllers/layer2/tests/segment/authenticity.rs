@@ -100,6 +100,7 @@ fn frames_of_an_earlier_run_are_too_old_for_who_remembers_nobody() {
 #[test]
 fn other_keys_clusters_and_versions_are_told_apart() {
     let mut wire = Wire::new(2, &[vip(10)]);
+    wire.nodes[1].unfiltered = true;
     wire.settle(&[vip(10)]);
     let beacon = beacons(&wire, 0).pop().unwrap();
     let somebody = participant("somebody");

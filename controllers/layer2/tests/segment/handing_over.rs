@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_layer2::ethernet::Frame;
+use fairlead_layer2::filter::{self, About};
 use fairlead_layer2::segment::{LostCause, OutgoingKind, ReportKind, Socket};
-use fairlead_layer2::{Fitness, MacAddress, Wanted, arp, filter};
+use fairlead_layer2::{Fitness, MacAddress, Wanted, arp};
 
 use crate::wire::{CLIENT, LATENCY, Wire, mac, vip, wanted};
 
@@ -78,6 +79,7 @@ fn who_may_not_have_an_address_any_more_answers_until_another_one_takes_it() {
     let mut wire = Wire::new(2, &[vip(10)]);
     let owner = wire.settle(&[vip(10)])[0];
     wire.run(1_000);
+    assert_eq!(wire.who_has(vip(10)), [mac(owner)]);
     let heir = 1 - owner;
     // It would take the address, and can not be asked yet.
     wire.nodes[heir].frozen = true;
@@ -90,7 +92,7 @@ fn who_may_not_have_an_address_any_more_answers_until_another_one_takes_it() {
     wire.nodes[heir].frozen = false;
     wire.run(100);
     assert_eq!(wire.who_has(vip(10)), [mac(heir)]);
-    assert_eq!(wire.nodes[owner].segment.filter(Socket::Arp), filter::arp([]));
+    assert_eq!(wire.nodes[owner].segment.filter(Socket::Arp), filter::arp(&About::NOTHING));
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn an_address_that_no_node_may_have_is_given_up() {
     let given_up =
         |report: &&ReportKind| matches!(report, ReportKind::Lost { cause: LostCause::Released, .. });
     assert_eq!(wire.reports(0).filter(given_up).count(), 1);
-    assert_eq!(wire.nodes[0].segment.filter(Socket::Arp), filter::arp([]));
+    assert_eq!(wire.nodes[0].segment.filter(Socket::Arp), filter::arp(&About::NOTHING));
     // It comes back when it may.
     wire.nodes[0].segment.want(vip(10), Some(Arc::new(wanted())));
     wire.run(300);

@@ -6,6 +6,8 @@ mod authenticity;
 mod conflicts;
 mod election;
 mod handing_over;
+#[path = "../kernel/mod.rs"]
+mod kernel;
 mod late;
 mod neighbours;
 mod probing;

@@ -57,6 +57,38 @@ fn requests_are_answered_to_who_asked() {
 }
 
 #[test]
+fn questions_wake_the_owner_alone() {
+    for address in [vip(10), vip6(10)] {
+        let mut wire = Wire::new(3, &[address]);
+        let owner = wire.settle(&[address])[0];
+        let asked = |wire: &Wire| {
+            let counters = wire.nodes.iter().map(|node| node.segment.counters());
+            counters.map(|all| all.arp.requests + all.ndp.requests).collect::<Vec<_>>()
+        };
+        assert_eq!(wire.who_has(address), [mac(owner)]);
+        assert_eq!(asked(&wire), [1, 1, 1], "who knows nobody to ask listens to everybody");
+        for _ in 0..9 {
+            assert_eq!(wire.who_has(address), [mac(owner)]);
+        }
+        let mut expected = [1; 3];
+        expected[owner] = 10;
+        assert_eq!(asked(&wire), expected);
+        wire.nodes[owner].dead = true;
+        let heir = wire.settle(&[address])[0];
+        assert_eq!(wire.who_has(address), [mac(heir)]);
+        expected[heir] += 1;
+        assert_eq!(asked(&wire), expected);
+        // After ten minutes without a question nobody is known any more.
+        wire.run(600_300);
+        assert_eq!(wire.who_has(address), [mac(heir)]);
+        let other = 3 - owner - heir;
+        expected[heir] += 1;
+        expected[other] += 1;
+        assert_eq!(asked(&wire), expected);
+    }
+}
+
+#[test]
 fn solicitations_of_all_kinds_are_answered() {
     let mut wire = owner();
     let asker: Ipv6Addr = "2001:db8::200".parse().unwrap();

@@ -1,18 +1,22 @@
 //! A wire between interfaces, and stations that say what a test has them say.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use fairlead_layer2::beacon::keys::KeyRing;
 use fairlead_layer2::ethernet::{Frame, ether_type};
+use fairlead_layer2::filter::Instruction;
 use fairlead_layer2::ndp::Message;
 use fairlead_layer2::segment::{
-    Clock, Outgoing, OutgoingKind, Received, Report, ReportKind, Segment, Settings, Socket,
+    Clock, Generation, Outgoing, OutgoingKind, Received, Report, ReportKind, Segment, Settings, Socket,
 };
 use fairlead_layer2::{
     ClassId, ClusterId, Fitness, LinkFacts, MacAddress, Moment, NodeId, Prefix, Standing, Wanted, arp,
 };
+
+use super::kernel;
 
 /// What the clocks say when a test begins.
 const BOOT: Duration = Duration::from_mins(90);
@@ -103,8 +107,34 @@ pub(crate) struct Node {
     pub(crate) dead: bool,
     pub(crate) reports: Vec<Report>,
     pub(crate) wakes: u64,
+    /// Nothing is filtered: the filters may let pass more than they have to.
+    pub(crate) unfiltered: bool,
+    filters: Filters,
     queue: Vec<(u64, Vec<u8>)>,
     frames_received: u64,
+}
+
+/// The programs of a node's sockets.
+#[derive(Default)]
+struct Filters {
+    generation: Option<Generation>,
+    programs: HashMap<Socket, Vec<Instruction>>,
+}
+
+impl Filters {
+    /// As the segment wants them.
+    fn follow(&mut self, segment: &Segment) {
+        let generation = segment.generation();
+        if self.generation.replace(generation) != Some(generation) {
+            let sockets = [Socket::Arp, Socket::Ipv6, Socket::Ipv4, Socket::Beacons];
+            self.programs = sockets.map(|socket| (socket, segment.filter(socket))).into();
+        }
+    }
+
+    fn accept(&self, frame: &[u8]) -> bool {
+        let program = socket(frame).and_then(|socket| self.programs.get(&socket));
+        program.is_some_and(|program| kernel::accepts(program, frame))
+    }
 }
 
 /// A frame that was sent.
@@ -150,6 +180,8 @@ impl Wire {
     }
 
     pub(crate) fn add(&mut self, segment: Segment, mac: MacAddress) {
+        let mut filters = Filters::default();
+        filters.follow(&segment);
         self.nodes.push(Node {
             segment,
             mac,
@@ -157,6 +189,8 @@ impl Wire {
             dead: false,
             reports: Vec::new(),
             wakes: 0,
+            unfiltered: false,
+            filters,
             queue: Vec::new(),
             frames_received: 0,
         });
@@ -192,8 +226,11 @@ impl Wire {
         self.flying = later;
         let due: Vec<_> = due;
         for (at, to, frame) in due {
-            self.nodes[to].frames_received += 1;
-            self.nodes[to].queue.push((at, frame));
+            let node = &mut self.nodes[to];
+            node.frames_received += 1;
+            if node.unfiltered || node.filters.accept(&frame) {
+                node.queue.push((at, frame));
+            }
         }
         for node in 0..self.nodes.len() {
             self.wake(node);
@@ -217,10 +254,13 @@ impl Wire {
             .collect();
         node.wakes += 1;
         node.segment.set_frames_received(node.frames_received);
-        let mut frames = node.segment.wake(clock, &received).to_vec();
+        node.segment.wake(clock, &received);
+        node.filters.follow(&node.segment);
+        let mut frames = node.segment.outgoing().to_vec();
         node.segment.sent(true, clock);
         frames.extend_from_slice(node.segment.answers(clock));
         node.reports.extend(node.segment.take_reports());
+        node.filters.follow(&node.segment);
         for frame in frames {
             self.deliver(self.nodes[at].mac, &frame);
         }
