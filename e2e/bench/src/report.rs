@@ -183,20 +183,20 @@ impl Report {
         for (measure, side, unit) in self.rows() {
             let values = self.values(measure, side);
             let rounds: Vec<_> = values.iter().map(|&value| figure(value)).collect();
-            let goal = self.goals.iter().find(|goal| goal.measure == measure && goal.side == side);
-            let verdict = goal.and_then(|goal| self.judge(goal));
-            let ratio = goal.and_then(|goal| goal.against.as_ref()).and(verdict.as_ref());
+            let goals = self.goals.iter().filter(|goal| goal.measure == measure && goal.side == side);
+            let judged: Vec<_> = goals.filter_map(|goal| Some((goal, self.judge(goal)?))).collect();
+            let each = |text: fn(&(&Goal, Verdict)) -> Option<String>| {
+                judged.iter().filter_map(text).collect::<Vec<_>>().join(", ")
+            };
             rows.push([
                 if measure == last { String::new() } else { measure.to_owned() },
                 side.to_owned(),
                 if rounds.len() > SHOWN { format!("{} values", rounds.len()) } else { rounds.join(" ") },
                 median(&values).map(figure).unwrap_or_default(),
                 unit.to_owned(),
-                ratio.map(|verdict| format!("{:.2}", verdict.value)).unwrap_or_default(),
-                goal.map(|goal| format!("<= {}", figure(goal.at_most))).unwrap_or_default(),
-                verdict
-                    .map(|verdict| if verdict.met { "met" } else { "MISSED" }.to_owned())
-                    .unwrap_or_default(),
+                each(|(goal, verdict)| goal.against.as_ref().map(|_| format!("{:.2}", verdict.value))),
+                each(|(goal, _)| Some(format!("<= {}", figure(goal.at_most)))),
+                each(|(_, verdict)| Some(if verdict.met { "met" } else { "MISSED" }.to_owned())),
             ]);
             last = measure;
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use lab::{Frames, Host, Kind, Lab, Mac, ProxyMode, Result, Speaker, Tap};
+use lab::{Frames, Host, Kind, Lab, Mac, ProxyMode, Result, Speaker, Stranger, Tap};
 use serde_json::json;
 
 use crate::report::{Output, Report, unwritten};
@@ -25,6 +25,8 @@ use questions::Answers;
 const OURS: &str = "fairlead";
 /// Linux, answering for an address of its own in the same run.
 const KERNEL: &str = "kernel";
+/// A thread that reads a frame and sends an answer, and does nothing else: what the wake-up of a process costs here.
+const THREAD: &str = "a bare thread";
 /// MetalLB 0.16.2 in a lab of this kind.
 const METALLB: &str = "metallb 0.16.2, recorded";
 /// Longer than anything takes.
@@ -62,6 +64,7 @@ pub async fn run(options: Options) -> Result<()> {
     let mut bench = Bench::start(report).await?;
     for &count in &options.addresses {
         bench.announce(count).await?;
+        bench.wait_for_statuses(count).await?;
         bench.memory(count)?;
         bench.latency(count, "quiet", None)?;
         for &rate in &options.noise {
@@ -82,6 +85,8 @@ struct Bench {
     /// On the network of the addresses.
     tap: Tap,
     asker: Ipv4Addr,
+    /// Answers for [`OF_THREAD`].
+    _thread: Stranger,
     /// Who asks for what nobody has.
     noisy: Arc<Tap>,
     announced: u16,
@@ -92,6 +97,9 @@ fn address(number: u16) -> Ipv4Addr {
     let [high, low] = number.to_be_bytes();
     Ipv4Addr::new(100, 64, high, low)
 }
+
+/// The address that the bare thread answers for.
+const OF_THREAD: Ipv4Addr = Ipv4Addr::new(100, 64, 254, 1);
 
 /// Puts a host on the network of the addresses.
 fn join(host: &Host) -> Result<Ipv4Addr> {
@@ -112,9 +120,11 @@ impl Bench {
         let (observer, noisy) = (lab.observer("observer").await?, lab.observer("noisy").await?);
         let asker = join(observer.host())?;
         let tap = observer.tap(Frames::Arp)?;
+        let thread = lab.stranger("thread").await?;
+        thread.take_silently(OF_THREAD.into());
         let noisy = Arc::new(noisy.tap(Frames::Ipv6)?);
         report.progress(&format!("a lab with Kubernetes {} is ready", lab.api_version().await?));
-        Ok(Self { report, lab, speakers, tap, asker, noisy, announced: 0 })
+        Ok(Self { report, lab, speakers, tap, asker, _thread: thread, noisy, announced: 0 })
     }
 
     /// Makes as many addresses as are missing to `count`, and waits until each is answered for.
@@ -133,6 +143,21 @@ impl Bench {
         stream::iter(creating).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
         self.announced = count;
         self.owners(count, PATIENCE).map(drop)
+    }
+
+    /// Waits until each address says who answers for it: how long that takes after they are answered for, and so that
+    /// nothing is left to do when something else is measured.
+    async fn wait_for_statuses(&mut self, count: u16) -> Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let objects = self.lab.list_objects(Kind::Address).await?;
+            if objects.iter().all(|object| object["status"]["node"].is_string()) {
+                let took = began.elapsed().as_secs_f64();
+                return add(&mut self.report, &format!("{count}: until all are told"), OURS, took, "s");
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Err(lab::Error::Invalid(format!("the status of some address names no node after {PATIENCE:?}")))
     }
 
     /// Who answers for each of the first `count` addresses, once all are answered for.
@@ -162,7 +187,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Answers for the addresses and for the nodes' own, in turn. With foreign questions, `what` says so.
+    /// Answers for the addresses, for the nodes' own and for that of a bare thread, in turn. With foreign questions, `what` says so.
     fn latency(&mut self, count: u16, what: &str, only: Option<Mac>) -> Result<()> {
         let owners = self.owners(count, PATIENCE)?;
         let targets: Vec<_> = owners
@@ -180,8 +205,15 @@ impl Bench {
             .filter(|(mac, _)| only.is_none_or(|only| *mac == only))
             .map(|(_, it)| it)
             .collect();
-        let [ours, kernel] = questions::alternating(&self.tap, self.asker, [&targets, &own], QUESTIONS)?;
-        for (side, Answers { took, unanswered }) in [(OURS, ours), (KERNEL, kernel)] {
+        // Questions to one node do not reach the thread.
+        let of_thread: &[_] = if only.is_none() { &[OF_THREAD] } else { &[] };
+        let targets = [&targets[..], &own, of_thread];
+        let [ours, kernel, thread] = questions::alternating(&self.tap, self.asker, targets, QUESTIONS)?;
+        let sides = [(OURS, ours), (KERNEL, kernel), (THREAD, thread)];
+        for (side, Answers { took, unanswered }) in sides {
+            if side == THREAD && only.is_some() {
+                continue;
+            }
             let micros: Vec<_> = millis(&took).iter().map(|it| it * 1e3).collect();
             for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
                 let value = quantile(&micros, share).unwrap_or(f64::NAN);
@@ -288,7 +320,9 @@ impl Bench {
         for count in &options.addresses {
             self.report.want(&format!("{count}: RSS of a speaker"), OURS, 15.0);
             for quantile in ["p50", "p99"] {
-                self.report.want_ratio(&format!("{count}, quiet: answer, {quantile}"), OURS, KERNEL, 2.0);
+                let measure = format!("{count}, quiet: answer, {quantile}");
+                self.report.want_ratio(&measure, OURS, KERNEL, 2.0);
+                self.report.want_ratio(&measure, OURS, THREAD, 1.5);
             }
             for rate in &options.noise {
                 self.report.want(&format!("{count}, {rate}/s: unanswered of {QUESTIONS}"), OURS, 0.0);

@@ -45,15 +45,15 @@ pub(super) fn sweep(tap: &Tap, asker: Ipv4Addr, targets: &[Ipv4Addr]) -> Result<
     Ok(found)
 }
 
-/// Asks for addresses of two kinds in turn, one question after the other, `count` of each.
-pub(super) fn alternating(
+/// Asks for addresses of several kinds in turn, one question after the other, `count` of each.
+pub(super) fn alternating<const KINDS: usize>(
     tap: &Tap,
     asker: Ipv4Addr,
-    targets: [&[Ipv4Addr]; 2],
+    targets: [&[Ipv4Addr]; KINDS],
     count: usize,
-) -> Result<[Answers; 2]> {
+) -> Result<[Answers; KINDS]> {
     let mut dice = fastrand::Rng::with_seed(1);
-    let mut outcomes = [Answers::default(), Answers::default()];
+    let mut outcomes = std::array::from_fn(|_| Answers::default());
     for _ in 0..count {
         for (targets, outcome) in targets.iter().zip(&mut outcomes) {
             let Some(&target) = dice.choice(targets.iter()) else { continue };
