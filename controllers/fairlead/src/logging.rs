@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::prelude::*;
 
 /// The form of the log, by kube-controller-manager's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Format {
 #[derive(Debug)]
 pub(crate) struct Logging {
     format: Format,
-    filter: EnvFilter,
+    filter: Targets,
 }
 
 impl Logging {
@@ -44,7 +44,7 @@ impl Logging {
                  unset it"
             )
         };
-        let filter = EnvFilter::builder().parse(directives).map_err(explain)?;
+        let filter = directives.parse().map_err(explain)?;
         Ok(Self { format, filter })
     }
 
@@ -57,11 +57,11 @@ impl Logging {
     pub(crate) fn start(self) -> Result<(), String> {
         let colours =
             io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let subscriber =
-            tracing_subscriber::fmt().with_env_filter(self.filter).with_writer(io::stderr).with_ansi(colours);
+        let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colours);
+        let log = tracing_subscriber::registry().with(self.filter);
         match self.format {
-            Format::Text => subscriber.try_init(),
-            Format::Json => subscriber.json().flatten_event(true).try_init(),
+            Format::Text => log.with(lines).try_init(),
+            Format::Json => log.with(lines.json().flatten_event(true)).try_init(),
         }
         .map_err(|error| format!("cannot start logging: {error}"))
     }

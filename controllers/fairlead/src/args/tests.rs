@@ -319,7 +319,7 @@ fn all_wrong_values_are_reported_together() {
             expected.push(format!("--{flag} {problem}"));
         }
     }
-    let environment = Environment { rust_log: Some("=".to_owned()), ..Environment::default() };
+    let environment = Environment { rust_log: Some("fairlead=loud".to_owned()), ..Environment::default() };
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let mut problems = manager_in(&flags, &environment).unwrap_err();
     let rust_log = problems.pop_if(|last| last.starts_with("the environment variable RUST_LOG"));
