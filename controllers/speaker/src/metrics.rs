@@ -109,7 +109,7 @@ impl Metrics {
 }
 
 /// Metrics of one interface. They are there while this is.
-pub(crate) struct LinkMetrics {
+pub struct LinkMetrics {
     all: Metrics,
     interface: String,
     counted: Counters,
@@ -121,7 +121,9 @@ pub(crate) struct LinkMetrics {
 }
 
 impl LinkMetrics {
-    pub(crate) fn new(all: &Metrics, interface: &str) -> Self {
+    /// Of an interface of this name, which has counted nothing yet.
+    #[must_use]
+    pub fn new(all: &Metrics, interface: &str) -> Self {
         let metrics = Self {
             all: all.clone(),
             interface: interface.to_owned(),
@@ -182,7 +184,7 @@ impl LinkMetrics {
     }
 
     /// Counts what happened.
-    pub(crate) fn note(&mut self, report: &Report) {
+    pub fn note(&mut self, report: &Report) {
         match report.kind {
             ReportKind::Owned { address, outage, .. } => {
                 self.own(address);
