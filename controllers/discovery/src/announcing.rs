@@ -12,7 +12,7 @@ pub const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-b
 const MOST_NAMED: usize = 3;
 
 /// What a `Layer2Announcement` says about nodes and interfaces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Announcement {
     /// Its name; empty for what holds where there is none.
     pub name: Istr,

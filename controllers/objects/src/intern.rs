@@ -22,10 +22,11 @@ const SHARDS: usize = 16;
 const FIRST_SWEEP: usize = 1024;
 
 /// A counted handle to a value that many share.
-pub(crate) trait Shared: Clone {
+pub trait Shared: Clone {
     /// The value.
     type Value: ?Sized + Eq + Hash;
 
+    /// What all equal handles have.
     fn value(&self) -> &Self::Value;
 
     /// Does anybody but the owner of this handle have one?
@@ -58,7 +59,7 @@ impl Shared for ArcStr {
 }
 
 /// A table of shared values of one kind.
-pub(crate) struct Table<H> {
+pub struct Table<H> {
     hasher: DefaultHashBuilder,
     shards: [Mutex<Shard<H>>; SHARDS],
 }
@@ -68,8 +69,16 @@ struct Shard<H> {
     sweep_at: usize,
 }
 
+impl<H: Shared> Default for Table<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<H: Shared> Table<H> {
-    pub(crate) fn new() -> Self {
+    /// With nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
             shards: std::array::from_fn(|_| {
@@ -79,7 +88,7 @@ impl<H: Shared> Table<H> {
     }
 
     /// The one shared copy of `value`.
-    pub(crate) fn intern<V>(&self, value: V) -> H
+    pub fn intern<V>(&self, value: V) -> H
     where
         V: Borrow<H::Value> + Into<H>,
     {

@@ -1,13 +1,18 @@
 //! What a speaker needs of a `LoadBalancerAddress`.
 
 use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 
 use fairlead_crds::{AddressPhase, LoadBalancerAddress};
 use fairlead_discovery::announcing::Announcement;
+use fairlead_objects::intern::Table;
 use fairlead_objects::{Istr, ObjectKey, Record, Resource, ResourceVersion, Selector, Uid};
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Deserialize;
+
+use crate::conditions::Condition;
+
+/// Many addresses have the same announcements.
+static ANNOUNCEMENTS: LazyLock<Table<Arc<[Announcement]>>> = LazyLock::new(Table::new);
 
 /// A `LoadBalancerAddress`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -28,7 +33,7 @@ pub struct Address {
     /// The Services with whose endpoints a node may answer; `None`: every node may.
     pub local: Option<Box<[ObjectKey]>>,
     /// `spec.announcements`.
-    pub announcements: Vec<Announcement>,
+    pub announcements: Arc<[Announcement]>,
     /// What the status says.
     pub status: Status,
 }
@@ -42,25 +47,23 @@ pub struct Status {
     pub interface: Option<Istr>,
     /// Its MAC address.
     pub mac: Option<Istr>,
-    /// Since when.
-    pub since: Option<Timestamp>,
     /// The highest number of a claim.
     pub epoch: u32,
     /// The conditions.
-    pub conditions: Vec<Condition>,
+    pub conditions: Box<[Condition]>,
 }
 
 impl Status {
     /// The condition of this type.
     #[must_use]
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
-        self.conditions.iter().find(|condition| condition.type_ == kind)
+        self.conditions.iter().find(|condition| &*condition.kind == kind)
     }
 
     /// Is the condition of this type `True`?
     #[must_use]
     pub fn is(&self, kind: &str) -> bool {
-        self.condition(kind).is_some_and(|condition| condition.status == "True")
+        self.condition(kind).is_some_and(|condition| &*condition.status == "True")
     }
 }
 
@@ -102,14 +105,14 @@ impl From<LoadBalancerAddress> for Address {
             bound: status.phase == AddressPhase::Bound && !spec.services.is_empty(),
             probe: spec.probe,
             local: spec.local.then_some(services),
-            announcements: spec.announcements.iter().map(announcement).collect(),
+            announcements: ANNOUNCEMENTS
+                .intern(spec.announcements.iter().map(announcement).collect::<Vec<_>>()),
             status: Status {
                 node: istr(&status.node),
                 interface: istr(&status.interface),
                 mac: istr(&status.mac),
-                since: status.since.map(|time| time.0),
                 epoch: status.epoch.and_then(|epoch| u32::try_from(epoch).ok()).unwrap_or_default(),
-                conditions: status.conditions,
+                conditions: status.conditions.into_iter().map(Condition::from).collect(),
             },
         }
     }

@@ -68,7 +68,7 @@ struct Known {
 /// Addresses with the same announcements.
 #[derive(Debug)]
 struct Class {
-    announcements: Vec<Announcement>,
+    announcements: Arc<[Announcement]>,
     addresses: u32,
     /// What this node can do on each interface.
     able: BTreeMap<u32, Result<Able, Exclusion>>,
@@ -164,7 +164,7 @@ impl Intent {
         }
         let class = class::id(&object.announcements);
         let entry = self.classes.entry(class).or_insert_with(|| Class {
-            announcements: object.announcements.clone(),
+            announcements: Arc::clone(&object.announcements),
             addresses: 0,
             able: BTreeMap::new(),
         });

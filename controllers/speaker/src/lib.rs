@@ -11,6 +11,7 @@
 
 pub mod agent;
 mod class;
+pub mod conditions;
 pub mod eligibility;
 pub mod endpoints;
 pub mod ends;

@@ -14,9 +14,10 @@ use fairlead_discovery::announcing::Exclusion;
 use fairlead_layer2::{MacAddress, NodeId};
 use fairlead_objects::Istr;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, MicroTime};
 use serde_json::{Value, json};
 
+use crate::conditions::{Condition, Said};
 use crate::facts::Address;
 use crate::links::{Link, News};
 use crate::words;
@@ -237,13 +238,13 @@ impl Teller<'_> {
             ));
         }
         self.tell_other(object, claim, is_ours, &mut told);
-        let mut conditions = status.conditions.clone();
+        let mut conditions = status.conditions.to_vec();
         let mut changed = false;
         for (kind, is_true, reason, message) in told {
             changed |= self.set(&mut conditions, kind, is_true, reason, message);
         }
         if changed {
-            patch["conditions"] = json!(conditions);
+            patch["conditions"] = json!(conditions.iter().map(ApiCondition::from).collect::<Vec<_>>());
         }
         patch.as_object().is_some_and(|fields| !fields.is_empty()).then(|| {
             json!({
@@ -299,24 +300,24 @@ impl Teller<'_> {
         message: String,
     ) -> bool {
         let status = if is_true { "True" } else { "False" };
-        let before = conditions.iter_mut().find(|condition| condition.type_ == kind);
+        let before = conditions.iter_mut().find(|condition| &*condition.kind == kind);
         if let Some(before) = &before
-            && before.status == status
-            && before.reason == reason
-            && before.message == message
+            && &*before.status == status
+            && &*before.reason == reason
+            && *before.message == message
         {
             return false;
         }
-        let same_status = before.as_ref().filter(|before| before.status == status);
-        let since = same_status.map_or(Time(self.now), |before| before.last_transition_time.clone());
-        let condition = Condition {
-            type_: kind.to_owned(),
-            status: status.to_owned(),
-            reason: reason.to_owned(),
-            message,
+        let same_status = before.as_ref().filter(|before| &*before.status == status);
+        let since = same_status.map_or(self.now, |before| before.since);
+        let said = Said {
+            kind: kind.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: message.into(),
             observed_generation: None,
-            last_transition_time: since,
         };
+        let condition = Condition::new(said, since);
         match before {
             Some(before) => *before = condition,
             None => conditions.push(condition),

@@ -4,6 +4,7 @@ use fairlead_layer2::{Fitness, LinkFacts, MacAddress, Prefix};
 use fairlead_objects::{Istr, ResourceVersion, testing};
 
 use super::*;
+use crate::conditions::{Condition, Said};
 
 fn at(seconds: u64) -> Moment {
     Moment(Duration::from_secs(seconds))
@@ -34,7 +35,7 @@ fn address(last: u8) -> Address {
         bound: true,
         probe: false,
         local: None,
-        announcements: vec![Announcement::default()],
+        announcements: [Announcement::default()].into(),
         status: crate::facts::Status::default(),
     }
 }
@@ -48,8 +49,8 @@ fn local(last: u8, services: &[&str]) -> Address {
     Address { local: Some(services), ..address(last) }
 }
 
-fn on(interface: &str) -> Vec<Announcement> {
-    vec![Announcement { interfaces: vec![interface.into()], ..Announcement::default() }]
+fn on(interface: &str) -> Arc<[Announcement]> {
+    [Announcement { interfaces: vec![interface.into()], ..Announcement::default() }].into()
 }
 
 /// On one node with one interface, which have been told.
@@ -123,11 +124,14 @@ fn an_address_is_probed_until_it_was() {
         object.status.conditions = status
             .iter()
             .map(|status| {
-                serde_json::from_value(
-                    serde_json::json!({"type": PROBED_CONDITION, "status": status, "reason": "R",
-                    "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}),
-                )
-                .unwrap()
+                let said = Said {
+                    kind: PROBED_CONDITION.into(),
+                    status: (*status).into(),
+                    reason: "R".into(),
+                    message: "".into(),
+                    observed_generation: None,
+                };
+                Condition::new(said, "2026-01-01T00:00:00Z".parse().unwrap())
             })
             .collect();
         intent.put_address(&Arc::new(object.clone()));
