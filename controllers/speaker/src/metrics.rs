@@ -1,5 +1,7 @@
 //! What is counted about the segments of this node.
 
+mod announced;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
@@ -9,11 +11,13 @@ use fairlead_layer2::segment::{Answering, Condition, Counters, LostCause, Report
 use fairlead_machinery::metrics::{constant, register};
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
 
+use self::announced::{Announced, OnLink};
+
 /// Metrics of all interfaces.
 #[derive(Clone)]
 pub struct Metrics {
     addresses: IntGaugeVec,
-    announced: IntGaugeVec,
+    announced: Announced,
     requests: IntCounterVec,
     replies: IntCounterVec,
     late: IntCounterVec,
@@ -48,11 +52,7 @@ impl Metrics {
                 "Number of addresses that this node answers for.",
                 &["interface"],
             ),
-            announced: gauge(
-                "fairlead_speaker_announced",
-                "1 for each address that this node answers for.",
-                &["address", "interface"],
-            ),
+            announced: register(registry, Announced::new()),
             requests: counter(
                 "fairlead_speaker_requests_total",
                 "Number of ARP requests and neighbour solicitations for load-balancer addresses.",
@@ -114,7 +114,7 @@ pub struct LinkMetrics {
     interface: String,
     counted: Counters,
     /// The addresses that this node answers for.
-    owned: HashSet<IpAddr>,
+    owned: OnLink,
     /// The machines that were found to answer for addresses.
     strangers: HashMap<IpAddr, HashSet<MacAddress>>,
     conditions: HashMap<&'static str, i64>,
@@ -128,7 +128,7 @@ impl LinkMetrics {
             all: all.clone(),
             interface: interface.to_owned(),
             counted: Counters::default(),
-            owned: HashSet::new(),
+            owned: all.announced.on(interface),
             strangers: HashMap::new(),
             conditions: HashMap::new(),
         };
@@ -139,13 +139,14 @@ impl LinkMetrics {
     /// Goes on under another name.
     pub(crate) fn rename(&mut self, interface: &str) {
         let counted = self.counted.clone();
-        let owned = self.owned.clone();
         let conditions = self.conditions.clone();
-        *self = Self::new(&self.all.clone(), interface);
+        let renamed = Self::new(&self.all, interface);
+        let mut before = std::mem::replace(self, renamed);
+        std::mem::swap(&mut self.owned, &mut before.owned);
+        drop(before);
         self.counted = counted;
-        for address in owned {
-            self.own(address);
-        }
+        self.owned.rename(interface);
+        self.show_number();
         for (name, number) in conditions {
             self.set_condition(name, number);
         }
@@ -212,16 +213,12 @@ impl LinkMetrics {
 
     fn own(&mut self, address: IpAddr) {
         self.owned.insert(address);
-        self.all.announced.with_label_values(&[address.to_string(), self.interface.clone()]).set(1);
         self.show_number();
     }
 
     /// Takes the series of an address away.
     fn forget(&mut self, address: IpAddr) {
-        if self.owned.remove(&address) {
-            // A series that is not there is as good.
-            let _ = self.all.announced.remove_label_values(&[address.to_string(), self.interface.clone()]);
-        }
+        self.owned.remove(address);
         for mac in self.strangers.remove(&address).into_iter().flatten() {
             let _ = self.all.conflicts.remove_label_values(&self.conflict(address, mac));
         }
@@ -246,7 +243,7 @@ impl LinkMetrics {
 
 impl Drop for LinkMetrics {
     fn drop(&mut self) {
-        for address in self.owned.iter().chain(self.strangers.keys()).copied().collect::<Vec<_>>() {
+        for address in self.strangers.keys().copied().collect::<Vec<_>>() {
             self.forget(address);
         }
         let interface = self.interface.as_str();
