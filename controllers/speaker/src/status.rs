@@ -16,6 +16,7 @@ use fairlead_objects::Istr;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, MicroTime};
 use serde_json::{Value, json};
+use smallvec::SmallVec;
 
 use crate::conditions::{Condition, Said};
 use crate::facts::Address;
@@ -32,14 +33,14 @@ const CONFLICT_FADES: SignedDuration = SignedDuration::from_mins(1);
 /// What became of one address on this node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claim {
-    /// On which interfaces this node answers.
-    answers: BTreeMap<u32, Answer>,
+    /// On which interfaces this node answers: mostly on one.
+    answers: SmallVec<[(u32, Answer); 1]>,
     /// It answered, and has not yet said that it does not any more.
     fell_silent: bool,
     /// Where the network was asked for other users, and there was none.
     probed_on: Option<u32>,
     /// Who has it besides us.
-    other: Option<Other>,
+    other: Option<Box<Other>>,
     /// Somebody had it besides us, and has it no more.
     other_is_gone: bool,
 }
@@ -71,7 +72,8 @@ impl Claims {
         match *news {
             News::Owned { address, epoch, since, mac, .. } => {
                 let claim = self.0.entry(address).or_default();
-                claim.answers.insert(link, Answer { epoch, since, mac });
+                claim.lose(link);
+                claim.answers.push((link, Answer { epoch, since, mac }));
                 claim.fell_silent = false;
                 if claim.other.as_ref().is_some_and(|other| other.first) {
                     claim.other = None;
@@ -91,12 +93,12 @@ impl Claims {
                 self.lose(address, link);
                 let claim = self.0.entry(address).or_default();
                 claim.probed_on = None;
-                claim.other = Some(Other { link, mac, node: None, first: true });
+                claim.other = Some(Box::new(Other { link, mac, node: None, first: true }));
                 Some(address)
             }
             News::Conflict { address, mac, node } => {
                 let claim = self.0.entry(address).or_default();
-                claim.other = Some(Other { link, mac, node, first: false });
+                claim.other = Some(Box::new(Other { link, mac, node, first: false }));
                 Some(address)
             }
             News::ConflictOver { address } => {
@@ -110,7 +112,7 @@ impl Claims {
 
     /// An interface is gone, and with it whatever was answered there. The addresses that are concerned.
     pub fn lose_link(&mut self, link: u32) -> Vec<IpAddr> {
-        let on_it = |claim: &Claim| claim.answers.contains_key(&link);
+        let on_it = |claim: &Claim| claim.answers.iter().any(|(on, _)| *on == link);
         let addresses: Vec<IpAddr> =
             self.0.iter().filter(|(_, claim)| on_it(claim)).map(|(address, _)| *address).collect();
         for address in &addresses {
@@ -139,7 +141,7 @@ impl Claims {
 
     fn lose(&mut self, address: IpAddr, link: u32) {
         if let Some(claim) = self.0.get_mut(&address)
-            && claim.answers.remove(&link).is_some()
+            && claim.lose(link)
             && claim.answers.is_empty()
         {
             claim.fell_silent = true;
@@ -150,6 +152,13 @@ impl Claims {
 }
 
 impl Claim {
+    /// Answers no more on an interface. Whether it did.
+    fn lose(&mut self, link: u32) -> bool {
+        let before = self.answers.len();
+        self.answers.retain(|(on, _)| *on != link);
+        self.answers.len() < before
+    }
+
     /// Did this node answer for it, and does it not any more?
     #[must_use]
     pub fn fell_silent(&self) -> bool {
@@ -262,7 +271,7 @@ impl Teller<'_> {
         told: &mut Vec<(&str, bool, &str, String)>,
     ) {
         let address = object.address;
-        match &claim.other {
+        match claim.other.as_deref() {
             Some(Other { link, mac, first: true, .. }) if is_ours => {
                 let message = words::taken(address, self.node, self.name_of(*link), *mac);
                 told.push((PROBED_CONDITION, false, "AddressInUse", message.clone()));
@@ -284,7 +293,7 @@ impl Teller<'_> {
     }
 
     fn answers_for_long(&self, claim: &Claim) -> bool {
-        claim.answers.values().any(|answer| self.now.duration_since(answer.since) >= CONFLICT_FADES)
+        claim.answers.iter().any(|(_, answer)| self.now.duration_since(answer.since) >= CONFLICT_FADES)
     }
 
     fn name_of(&self, link: u32) -> &str {
