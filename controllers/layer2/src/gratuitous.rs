@@ -27,6 +27,9 @@ const REFRESH: Duration = Duration::from_secs(30);
 /// By how much more it is at most, at random, so that they do not fall together.
 const REFRESH_SPREAD: Duration = Duration::from_secs(30);
 
+/// An empty queue keeps room for so many.
+const FEW: usize = 64;
+
 /// One frame of an announcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
@@ -41,17 +44,17 @@ pub enum Form {
 pub struct Announcer {
     schedules: HashMap<IpAddr, Schedule>,
     /// Counts schedules, so that what is left in queues and timers of an older one is known as such.
-    last: u64,
-    timers: BinaryHeap<Reverse<(Moment, IpAddr, u64)>>,
+    last: u32,
+    timers: BinaryHeap<Reverse<(Moment, IpAddr, u32)>>,
     queues: [VecDeque<Waiting>; 4],
     random: fastrand::Rng,
 }
 
 #[derive(Debug)]
 struct Schedule {
-    id: u64,
-    /// How many announcements are done.
-    done: usize,
+    id: u32,
+    /// How many announcements are done, as far as that matters.
+    done: u8,
     /// Whether an announcement out of turn waits.
     extra: bool,
 }
@@ -59,7 +62,7 @@ struct Schedule {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     address: IpAddr,
-    id: u64,
+    id: u32,
     what: What,
 }
 
@@ -96,7 +99,7 @@ impl Announcer {
 
     /// Begins to announce an address, from the first step on.
     pub fn begin(&mut self, address: IpAddr) {
-        self.last += 1;
+        self.last = self.last.wrapping_add(1);
         let id = self.last;
         self.schedules.insert(address, Schedule { id, done: 0, extra: false });
         self.queues[queue::FIRST].push_back(Waiting { address, id, what: What::Step });
@@ -129,6 +132,10 @@ impl Announcer {
                 return None;
             }
             queue.pop_front();
+            if queue.is_empty() {
+                // Room for all that was claimed at once is hardly needed again.
+                queue.shrink_to(FEW);
+            }
             if is_current {
                 return Some((waiting.address, self.advance(waiting, now)));
             }
@@ -152,7 +159,8 @@ impl Announcer {
             if let Some(schedule) = self.schedules.get(&address)
                 && schedule.id == id
             {
-                let queue = if schedule.done <= STEPS.len() { queue::REPEAT } else { queue::REFRESH };
+                let queue =
+                    if usize::from(schedule.done) <= STEPS.len() { queue::REPEAT } else { queue::REFRESH };
                 self.queues[queue].push_back(Waiting { address, id, what: What::Step });
             }
         }
@@ -173,8 +181,8 @@ impl Announcer {
             return Form::First;
         }
         let refresh = || REFRESH + REFRESH_SPREAD.mul_f64(self.random.f64());
-        let after = STEPS.get(schedule.done).copied().unwrap_or_else(refresh);
-        schedule.done += 1;
+        let after = STEPS.get(usize::from(schedule.done)).copied().unwrap_or_else(refresh);
+        schedule.done = schedule.done.saturating_add(1);
         self.timers.push(Reverse((now + after, address, id)));
         Form::First
     }
