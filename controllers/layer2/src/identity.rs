@@ -16,6 +16,10 @@ pub struct ShortId(pub [u8; 4]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClusterId(pub [u8; 8]);
 
+/// An object of the API, by its UID: a UUID, or else the first 16 bytes of the SHA-256 of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectId(pub [u8; 16]);
+
 /// Who takes part in the election of one segment: an interface of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Participant {
@@ -48,9 +52,16 @@ impl ClusterId {
     }
 }
 
-fn first_of_hash(text: &str) -> [u8; 8] {
-    let mut first = [0; 8];
-    first.copy_from_slice(&digest(&SHA256, text.as_bytes()).as_ref()[..8]);
+impl From<&str> for ObjectId {
+    /// Of the object with this UID, which is no UUID.
+    fn from(uid: &str) -> Self {
+        Self(first_of_hash(uid))
+    }
+}
+
+fn first_of_hash<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
+    let mut first = [0; LENGTH];
+    first.copy_from_slice(&digest(&SHA256, text.as_bytes()).as_ref()[..LENGTH]);
     first
 }
 

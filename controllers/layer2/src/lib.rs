@@ -37,7 +37,7 @@ pub mod segment;
 pub mod udp;
 mod wanted;
 
-pub use identity::{ClusterId, NodeId, Participant, ShortId};
+pub use identity::{ClusterId, NodeId, ObjectId, Participant, ShortId};
 pub use link::{LinkFacts, Prefix};
 pub use mac::MacAddress;
 pub use moment::Moment;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::identity::NodeId;
+use crate::identity::{NodeId, ObjectId};
 use crate::mac::MacAddress;
 
 /// A set of announcements that addresses have in common: nodes tell each other on the wire what they can do for each.
@@ -40,7 +40,7 @@ pub struct Wanted {
     /// Whether the segment is to be asked for other users of the address before the first answer.
     pub probe: bool,
     /// The UID of the object, by which an address that was deleted and made again is known from a late view of it.
-    pub uid: arcstr::ArcStr,
+    pub uid: ObjectId,
 }
 
 /// What the API says about this node, on one interface.

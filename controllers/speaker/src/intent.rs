@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arcstr::ArcStr;
 use fairlead_crds::names::{ANNOUNCED_CONDITION, PROBED_CONDITION};
 use fairlead_discovery::announcing::{Announcement, Exclusion};
-use fairlead_layer2::{ClassId, MacAddress, Moment, NodeId, Standing, Wanted};
+use fairlead_layer2::{ClassId, MacAddress, Moment, NodeId, ObjectId, Standing, Wanted};
 use fairlead_objects::{Node, ObjectKey, Uid};
 
 use crate::class;
@@ -319,7 +318,7 @@ impl Intent {
                 .filter(|_| object.status.is(ANNOUNCED_CONDITION))
                 .map(NodeId::of),
             probe: object.probe && !object.status.is(PROBED_CONDITION),
-            uid: text(&object.uid),
+            uid: id(&object.uid),
         }
     }
 
@@ -410,8 +409,11 @@ fn is_older(new: &Address, known: &Address) -> bool {
     new.uid == known.uid && new.version != known.version && known.version.reaches(&new.version) == Some(true)
 }
 
-fn text(uid: &Uid) -> ArcStr {
-    ArcStr::from(uid.to_string())
+fn id(uid: &Uid) -> ObjectId {
+    match uid {
+        Uid::Uuid(bytes) => ObjectId(*bytes),
+        Uid::Text(text) => ObjectId::from(text.as_str()),
+    }
 }
 
 #[cfg(test)]

@@ -17,8 +17,6 @@ use crate::wanted::{Fitness, Wanted};
 pub(super) struct Owned {
     pub(super) epoch: u32,
     pub(super) probing: bool,
-    /// Until when, and when next, it is announced against a node whose beacons do not pass.
-    pub(super) defence: Option<(Moment, Moment)>,
 }
 
 /// An address that this node gave up because nobody is to have it.
@@ -53,16 +51,16 @@ impl Election {
             self.table.excess.extend(postponed.map(|postponed| (last, postponed)));
         }
         let entry = self.table.entry(address);
-        let other_object = entry.uid.as_ref().is_some_and(|uid| *uid != wanted.uid);
-        let again = is_new && entry.uid.is_some();
+        let before = entry.uid();
+        let other_object = before.is_some_and(|uid| uid != wanted.uid);
+        let again = is_new && before.is_some();
         if other_object || again {
             // The view is newer than what was said about the object that is gone.
-            entry.earlier_epoch = entry.epoch;
-            entry.tombstone = None;
+            let epoch = entry.epoch;
+            entry.change(|rare| (rare.earlier_epoch, rare.tombstone) = (epoch, None));
             entry.settled &= !other_object;
             self.released.remove(&address);
         }
-        entry.uid = Some(wanted.uid.clone());
         let nobody =
             wanted.own == Fitness::Unfit && wanted.nodes.as_ref().is_some_and(|nodes| nodes.is_empty());
         entry.wanted = Some(wanted);
@@ -96,7 +94,7 @@ impl Election {
 
     fn forget_wanted(&mut self, address: IpAddr) {
         self.count_load(address, -1);
-        self.table.entry(address).wanted = None;
+        self.table.entry(address).want_no_more();
         self.table.wanted -= 1;
         if let Some(owned) = self.owned.get(&address).copied() {
             self.release(address, owned.epoch);
@@ -107,8 +105,8 @@ impl Election {
 
     fn count_load(&mut self, address: IpAddr, by: isize) {
         let Some(entry) = self.table.get(address) else { return };
-        for who in &entry.claimants {
-            if let Some(peer) = self.peers.all.get_mut(who) {
+        for who in entry.claimants.iter() {
+            if let Some(peer) = self.peers.all.get_mut(&who) {
                 peer.load = peer.load.saturating_add_signed(by);
             }
         }
@@ -118,7 +116,7 @@ impl Election {
     pub(super) fn release(&mut self, address: IpAddr, epoch: u32) {
         let until = self.now + self.timing.tombstone;
         self.released.insert(address, Released { epoch, until });
-        self.table.entry(address).tombstone = Some(until);
+        self.table.entry(address).change(|rare| rare.tombstone = Some(until));
         self.timers.insert((until, address));
         self.outbox.touched.insert(address);
     }
@@ -137,7 +135,7 @@ impl Election {
         let probing = wanted.probe && !entry.settled;
         entry.epoch = epoch;
         entry.settled |= !probing;
-        self.owned.insert(address, Owned { epoch, probing, defence: None });
+        self.owned.insert(address, Owned { epoch, probing });
         self.say_again(address);
         self.check_urgency(address);
         self.settle(address, cause, None);
@@ -156,6 +154,7 @@ impl Election {
     /// Gives an address up at once.
     pub(super) fn lose(&mut self, address: IpAddr, cause: LossCause) {
         let Some(owned) = self.owned.remove(&address) else { return };
+        self.defences.remove(&address);
         self.offers.remove(&address);
         self.urgent.remove(&address);
         self.tried.remove(&address);
@@ -186,7 +185,7 @@ impl Election {
             self.contested.remove(&address);
         }
         let by_api = self.announced_unheard(address).is_some();
-        let held = owned || !entry.claimants.is_empty() || entry.announced.is_some() || by_api;
+        let held = owned || !entry.claimants.is_empty() || entry.announced().is_some() || by_api;
         if entry.wanted.is_some() && !held {
             let free = Free { since: None, cause, last_heard, claim_at: None };
             self.table.free.entry(address).or_insert_with(|| {
@@ -196,7 +195,7 @@ impl Election {
             return;
         }
         self.table.free.remove(&address);
-        let known = held || entry.wanted.is_some() || entry.tombstone.is_some();
+        let known = held || entry.wanted.is_some() || entry.tombstone().is_some();
         if !known && !self.released.contains_key(&address) {
             self.table.entries.remove(&address);
         }

@@ -165,34 +165,34 @@ impl Election {
         }
         let hash = AddressHash::of(address);
         let now = self.now;
-        if let Some(owned) = self.owned.get_mut(&address) {
+        let evidence = Some((member.node, now + EVIDENCE_LASTS));
+        if self.owned.contains_key(&address) {
             self.conditions.entry(Condition::BeaconsBlocked(member.node)).or_insert_with(|| {
                 self.events.push(Event::Raised(Condition::BeaconsBlocked(member.node)));
                 now
             });
             self.conditions.insert(Condition::BeaconsBlocked(member.node), now);
             if hash.with(self.identity.node) > hash.with(member.node) {
-                let next = owned.defence.map_or(now, |(_, next)| next.max(now));
-                owned.defence = Some((now + DEFENCE_LASTS, next));
+                let next = self.defences.get(&address).map_or(now, |(_, next)| (*next).max(now));
+                self.defences.insert(address, (now + DEFENCE_LASTS, next));
                 self.timers.insert((next, address));
                 return;
             }
-            self.table.entry(address).announced = Some((member.node, now + EVIDENCE_LASTS));
+            self.table.entry(address).change(|rare| rare.announced = evidence);
             self.lose(address, LossCause::BeaconsBlocked(member.node));
         }
-        self.table.entry(address).announced = Some((member.node, now + EVIDENCE_LASTS));
+        self.table.entry(address).change(|rare| rare.announced = evidence);
         self.timers.insert((now + EVIDENCE_LASTS, address));
         self.settle(address, ClaimCause::Free, None);
     }
 
     /// Answers announcements of a node whose beacons do not pass.
     pub(super) fn defend(&mut self, address: IpAddr) {
-        let Some(owned) = self.owned.get_mut(&address) else { return };
-        let Some((until, next)) = owned.defence else { return };
+        let Some((until, next)) = self.defences.get(&address).copied() else { return };
         if self.now >= until {
-            owned.defence = None;
+            self.defences.remove(&address);
         } else if self.now >= next {
-            owned.defence = Some((until, self.now + DEFENCE_EVERY));
+            self.defences.insert(address, (until, self.now + DEFENCE_EVERY));
             self.timers.insert((self.now + DEFENCE_EVERY, address));
             self.events.push(Event::Announce { address });
         }

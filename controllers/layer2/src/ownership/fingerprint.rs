@@ -35,12 +35,12 @@ impl Election {
         for (address, entry) in &self.table.entries {
             let own = entry.wanted.as_ref().map(|wanted| (wanted.own, wanted.epoch));
             (address, own, entry.epoch, &entry.claimants).hash(state);
-            (entry.tombstone.map(until), entry.settled).hash(state);
+            (entry.tombstone().map(until), entry.settled).hash(state);
         }
         for (address, free) in &self.table.free {
             (address, free.since.map(since), free.claim_at.map(either)).hash(state);
         }
-        (&self.owned, &self.urgent, &self.tried, &self.contested).hash(state);
+        (&self.owned, &self.defences, &self.urgent, &self.tried, &self.contested).hash(state);
         for (address, released) in &self.released {
             (address, released.epoch, until(released.until)).hash(state);
         }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::event::{ClaimCause, Condition, Event, Heard, Outcome, Via};
-use super::peers::{Peer, Presence, Statement, bit};
+use super::peers::{Peer, Presence, Terms, bit};
+use super::statement::Statement;
 use super::{Election, MAX_ADDRESSES, MAX_PARTICIPANTS};
 use crate::beacon::admission::Recollection;
 use crate::beacon::{Claim, Claims, Header, Page, Stale};
@@ -168,7 +169,7 @@ impl Election {
         let cause = if presence == Presence::Dead { ClaimCause::Death } else { ClaimCause::Free };
         let had = if presence == Presence::Dead { peer.had.clone() } else { std::mem::take(&mut peer.had) };
         for address in had {
-            self.table.entry(address).claimants.remove(&who);
+            self.table.entry(address).claimants.remove(who);
             self.settle(address, cause, Some(last_heard));
         }
         self.field_changed();
@@ -229,19 +230,15 @@ impl Election {
     /// Takes what a page says about claims and offers.
     fn take_claims(&mut self, page: &Page) {
         let from = page.header.from;
-        let statement = Statement { ipv4: page.ipv4.clone(), ipv6: page.ipv6.clone() };
-        if self.note_statement(from, page.header.page, &statement) {
-            for claims in [&statement.ipv4, &statement.ipv6].into_iter().flatten() {
+        let statement = Statement::of(page);
+        if self.note_statement(from, page.header.page, statement) {
+            for claims in [&page.ipv4, &page.ipv6].into_iter().flatten() {
                 self.restate(from, claims);
             }
         }
         // Contested addresses are looked at even if nothing is new: how long it has been so may decide.
-        let stated = |address: &IpAddr| {
-            let sections = [&statement.ipv4, &statement.ipv6].into_iter().flatten();
-            sections.into_iter().any(|claims| (claims.low..=claims.high).contains(address))
-        };
-        let contested: Vec<IpAddr> =
-            self.contested.iter().filter(|address| stated(address)).copied().collect();
+        let stated = |address: &&IpAddr| statement.is_about(**address);
+        let contested: Vec<IpAddr> = self.contested.iter().filter(stated).copied().collect();
         for address in contested {
             self.judge(address, from);
         }
@@ -252,22 +249,22 @@ impl Election {
     }
 
     /// Remembers what a page says; false if it said the same before.
-    fn note_statement(&mut self, from: Participant, number: u8, statement: &Statement) -> bool {
+    fn note_statement(&mut self, from: Participant, number: u8, statement: Statement) -> bool {
         let Some(peer) = self.peers.all.get_mut(&from) else { return false };
         let at = usize::from(number);
-        if peer.statements.get(at).is_some_and(|known| known.as_ref() == Some(statement)) {
+        if peer.statements.get(at) == Some(&Some(statement)) {
             return false;
         }
         // What other pages said about these ranges is no longer all that was said about them.
         for known in &mut peer.statements {
-            if known.as_ref().is_some_and(|known| known.overlaps(statement)) {
+            if known.is_some_and(|known| known.overlaps(&statement)) {
                 *known = None;
             }
         }
         if peer.statements.len() <= at {
             peer.statements.resize(at + 1, None);
         }
-        peer.statements[at] = Some(statement.clone());
+        peer.statements[at] = Some(statement);
         true
     }
 
@@ -281,7 +278,7 @@ impl Election {
             |address: &IpAddr| stated.claims.binary_search_by_key(address, |claim| claim.address).is_ok();
         let known = peer.claims.range(stated.low..=stated.high).map(|(address, _)| *address);
         let vanished: Vec<IpAddr> = known.filter(|address| !is_stated(address)).collect();
-        let is_new = |claim: &&Claim| peer.claims.get(&claim.address) != Some(*claim);
+        let is_new = |claim: &&Claim| peer.claims.get(&claim.address) != Some(&Terms::from(*claim));
         let changed: Vec<Claim> = stated.claims.iter().filter(is_new).copied().collect();
         for address in vanished {
             self.unclaim(from, address);
@@ -299,7 +296,7 @@ impl Election {
             return;
         }
         let entry = self.table.entry(address);
-        entry.claimants.remove(&from);
+        entry.claimants.remove(from);
         if entry.wanted.is_some() {
             peer.load = peer.load.saturating_sub(1);
         }
@@ -316,13 +313,13 @@ impl Election {
             self.unclaim(from, address);
         }
         let Some(peer) = self.peers.all.get_mut(&from) else { return };
-        peer.claims.insert(address, claim);
+        peer.claims.insert(address, Terms::from(&claim));
         let entry = self.table.entry(address);
         entry.epoch = entry.epoch.max(claim.epoch);
         if claim.released {
-            if claim.epoch > entry.earlier_epoch {
+            if claim.epoch > entry.earlier_epoch() {
                 let until = self.now + self.timing.tombstone;
-                entry.tombstone = Some(until);
+                entry.change(|rare| rare.tombstone = Some(until));
                 self.timers.insert((until, address));
                 self.heed_release(address, claim.epoch);
             }
@@ -340,15 +337,5 @@ impl Election {
         if self.owned.get(&address).is_some_and(|owned| owned.epoch < epoch) {
             self.lose(address, super::event::LossCause::Released);
         }
-    }
-}
-
-impl Statement {
-    fn overlaps(&self, other: &Self) -> bool {
-        let overlap = |one: &Option<Claims>, other: &Option<Claims>| match (one, other) {
-            (Some(one), Some(other)) => one.low <= other.high && other.low <= one.high,
-            _ => false,
-        };
-        overlap(&self.ipv4, &other.ipv4) || overlap(&self.ipv6, &other.ipv6)
     }
 }

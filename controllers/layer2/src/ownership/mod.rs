@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod claimants;
 mod claims;
 mod conditions;
 mod event;
@@ -15,6 +16,7 @@ mod peers;
 mod placement;
 mod relay;
 mod rules;
+mod statement;
 mod table;
 mod timing;
 mod twins;
@@ -105,6 +107,8 @@ pub struct Election {
     classes_since: BTreeMap<ClassId, Moment>,
     placement_due: bool,
     owned: BTreeMap<IpAddr, Owned>,
+    /// Own addresses that are announced against a node whose beacons do not pass: until when, and when next.
+    defences: BTreeMap<IpAddr, (Moment, Moment)>,
     released: BTreeMap<IpAddr, Released>,
     /// Own addresses that others claim, too.
     contested: BTreeSet<IpAddr>,
@@ -212,6 +216,7 @@ impl Election {
             classes_since: BTreeMap::new(),
             placement_due: false,
             owned: BTreeMap::new(),
+            defences: BTreeMap::new(),
             released: BTreeMap::new(),
             contested: BTreeSet::new(),
             urgent: BTreeSet::new(),
@@ -369,12 +374,12 @@ impl Election {
             self.outbox.touched.insert(address);
         }
         if let Some(entry) = self.table.entries.get_mut(&address) {
-            if entry.tombstone.is_some_and(|until| self.now >= until) {
-                entry.tombstone = None;
+            if entry.tombstone().is_some_and(|until| self.now >= until) {
+                entry.change(|rare| rare.tombstone = None);
                 self.placement_due = true;
             }
-            if entry.announced.is_some_and(|(_, until)| self.now >= until) {
-                entry.announced = None;
+            if entry.announced().is_some_and(|(_, until)| self.now >= until) {
+                entry.change(|rare| rare.announced = None);
             }
         }
         self.offers_due |= self.offers.get(&address).is_some_and(|offer| self.now >= offer.until);

@@ -295,7 +295,7 @@ impl Election {
     fn accepts(&self, address: IpAddr, from: Participant) -> Option<bool> {
         let entry = self.table.get(address)?;
         let wanted = entry.wanted.as_ref()?;
-        if entry.tombstone.is_some_and(|until| until > self.now) {
+        if entry.tombstone().is_some_and(|until| until > self.now) {
             return None;
         }
         let own = own_tier(&self.standing, wanted)?;
@@ -305,7 +305,7 @@ impl Election {
             Some(Rank::new(peer.flags.minority, claim.epoch, entry.hash, who))
         };
         let offered = rank(from)?;
-        if entry.claimants.iter().any(|who| rank(*who) > Some(offered)) {
+        if entry.claimants.iter().any(|who| rank(who) > Some(offered)) {
             return None;
         }
         let urgent_or_better = match peer_tier(self.peers.get(from)?, address, wanted) {

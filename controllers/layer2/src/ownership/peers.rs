@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::event::Via;
+use super::statement::Statement;
 use super::timing::Timing;
-use crate::beacon::{Claim, Claims, Flags, Header};
+use crate::beacon::{Claim, Flags, Header};
 use crate::identity::{NodeId, Participant, ShortId};
 use crate::link::Prefix;
 use crate::mac::MacAddress;
@@ -46,7 +47,7 @@ pub(super) struct Peer {
     pub(super) classes: Vec<(ClassId, Fitness)>,
     /// The subnets of its interface, if it says so.
     pub(super) subnets: Option<Vec<Prefix>>,
-    pub(super) claims: BTreeMap<IpAddr, Claim>,
+    pub(super) claims: BTreeMap<IpAddr, Terms>,
     /// The last statement of each page, by which a repetition is known.
     pub(super) statements: Vec<Option<Statement>>,
     /// The pages seen since this node began to listen, of rounds with so many.
@@ -73,11 +74,18 @@ pub(super) enum Presence {
     Gone,
 }
 
-/// What a page says about claims.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Statement {
-    pub(super) ipv4: Option<Claims>,
-    pub(super) ipv6: Option<Claims>,
+/// What a peer says of an address that it claims: a [`Claim`] without the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Terms {
+    pub(super) epoch: u32,
+    pub(super) probing: bool,
+    pub(super) released: bool,
+}
+
+impl From<&Claim> for Terms {
+    fn from(claim: &Claim) -> Self {
+        Self { epoch: claim.epoch, probing: claim.probing, released: claim.released }
+    }
 }
 
 impl Peer {

@@ -276,7 +276,7 @@ impl Election {
         for (hash, address) in order {
             let Some(entry) = self.table.get(address) else { continue };
             let Some(wanted) = &entry.wanted else { continue };
-            if entry.tombstone.is_some_and(|until| until > self.now) {
+            if entry.tombstone().is_some_and(|until| until > self.now) {
                 continue;
             }
             // What this node had by the API is not left to one that nobody hears.

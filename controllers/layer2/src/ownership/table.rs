@@ -1,21 +1,21 @@
 //! What is known about each address.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arcstr::ArcStr;
-
+use super::claimants::Claimants;
 use super::event::ClaimCause;
 use super::order::AddressHash;
-use crate::identity::{NodeId, Participant};
+use crate::identity::{NodeId, ObjectId};
 use crate::moment::Moment;
 use crate::wanted::Wanted;
 
 /// All addresses that are wanted or were claimed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    pub(super) entries: BTreeMap<IpAddr, Entry>,
+    /// Each by itself: what is beside the keys is allotted for more addresses than there are.
+    pub(super) entries: BTreeMap<IpAddr, Box<Entry>>,
     /// The wanted ones that nobody has.
     pub(super) free: BTreeMap<IpAddr, Free>,
     /// How many are wanted.
@@ -32,15 +32,21 @@ pub(super) struct Entry {
     /// The highest number of a claim that was heard or made.
     pub(super) epoch: u32,
     /// The live nodes that claim it.
-    pub(super) claimants: BTreeSet<Participant>,
-    /// Until when nobody takes it, because its owner says that it is deleted.
-    pub(super) tombstone: Option<Moment>,
+    pub(super) claimants: Claimants,
     /// Whether somebody answered for it already, so that the segment need not be asked again.
     pub(super) settled: bool,
+    rare: Option<Box<Rare>>,
+}
+
+/// What there is to know of few addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rare {
     /// The UID of its object, kept after the object is gone.
-    pub(super) uid: Option<ArcStr>,
+    pub(super) uid: Option<ObjectId>,
     /// The last number of a claim for an earlier object of the same address.
     pub(super) earlier_epoch: u32,
+    /// Until when nobody takes it, because its owner says that it is deleted.
+    pub(super) tombstone: Option<Moment>,
     /// A node whose beacons do not pass announces it, until then.
     pub(super) announced: Option<(NodeId, Moment)>,
 }
@@ -63,23 +69,51 @@ impl Entry {
             wanted: None,
             hash: AddressHash::of(address),
             epoch: 0,
-            claimants: BTreeSet::new(),
-            tombstone: None,
+            claimants: Claimants::default(),
             settled: false,
-            uid: None,
-            earlier_epoch: 0,
-            announced: None,
+            rare: None,
         }
+    }
+
+    /// The UID of its object, or of the last one that it had.
+    pub(super) fn uid(&self) -> Option<ObjectId> {
+        let of_the_last = || self.rare.as_ref()?.uid;
+        self.wanted.as_ref().map(|wanted| wanted.uid).or_else(of_the_last)
+    }
+
+    pub(super) fn tombstone(&self) -> Option<Moment> {
+        self.rare.as_ref()?.tombstone
+    }
+
+    pub(super) fn announced(&self) -> Option<(NodeId, Moment)> {
+        self.rare.as_ref()?.announced
+    }
+
+    pub(super) fn earlier_epoch(&self) -> u32 {
+        self.rare.as_ref().map_or(0, |rare| rare.earlier_epoch)
+    }
+
+    /// Its object is gone.
+    pub(super) fn want_no_more(&mut self) {
+        if let Some(wanted) = self.wanted.take() {
+            self.change(|rare| rare.uid = Some(wanted.uid));
+        }
+    }
+
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Rare)) {
+        let mut rare = self.rare.take().unwrap_or_default();
+        change(&mut rare);
+        self.rare = Some(rare).filter(|rare| **rare != Rare::default());
     }
 }
 
 impl Table {
     pub(super) fn get(&self, address: IpAddr) -> Option<&Entry> {
-        self.entries.get(&address)
+        self.entries.get(&address).map(|entry| &**entry)
     }
 
     pub(super) fn entry(&mut self, address: IpAddr) -> &mut Entry {
-        self.entries.entry(address).or_insert_with(|| Entry::new(address))
+        self.entries.entry(address).or_insert_with(|| Box::new(Entry::new(address)))
     }
 
     pub(super) fn wanted(&self, address: IpAddr) -> Option<&Arc<Wanted>> {

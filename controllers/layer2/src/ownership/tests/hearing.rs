@@ -1,6 +1,7 @@
 //! Pages that are lost, repeated, late, or cut elsewhere.
 
 use super::*;
+use crate::ownership::peers::Terms;
 
 fn many(count: u32) -> Vec<Claim> {
     (0..count)
@@ -14,11 +15,12 @@ fn many(count: u32) -> Vec<Claim> {
 }
 
 fn claims_of(scene: &Scene, name: &str) -> Vec<Claim> {
-    scene
-        .election
-        .peers
-        .get(participant(name))
-        .map_or(Vec::new(), |peer| peer.claims.values().copied().collect())
+    let claim = |(address, terms): (&IpAddr, &Terms)| {
+        let Terms { epoch, probing, released } = *terms;
+        Claim { address: *address, epoch, probing, released }
+    };
+    let peer = scene.election.peers.get(participant(name));
+    peer.map_or(Vec::new(), |peer| peer.claims.iter().map(claim).collect())
 }
 
 fn outcome(scene: &mut Scene, page: &Page) -> Outcome {
