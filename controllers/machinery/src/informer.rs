@@ -3,7 +3,8 @@
 //! One informer per kind and process serves all controllers. A relist marks what it names and sweeps the rest
 //! when it is complete, so a list that breaks off midway loses nothing and no second copy is ever held.
 
-use std::collections::HashMap;
+mod entries;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::entries::{Entries, Entry};
 use crate::metrics::InformerMetrics;
 use crate::source::{Source, SourceError, SourceEvent};
 
@@ -29,15 +31,9 @@ pub struct Change<R> {
 type Handler<R> = Box<dyn Fn(&Change<R>) + Send + Sync>;
 type ListHandler = Box<dyn Fn(Instant) + Send + Sync>;
 
-struct Entry<R> {
-    record: Arc<R>,
-    /// The list that last named the object, or in which it appeared.
-    list: u32,
-}
-
 /// What is known of one resource.
 pub struct Store<R> {
-    entries: RwLock<HashMap<ObjectKey, Entry<R>>>,
+    entries: RwLock<Entries<R>>,
     frontier: RwLock<ResourceVersion>,
     synced: watch::Sender<bool>,
     trouble: watch::Sender<Option<SourceError>>,
@@ -56,13 +52,13 @@ impl<R: Record> Store<R> {
     /// The object, if it exists.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<R>> {
-        self.entries.read().get(key).map(|entry| Arc::clone(&entry.record))
+        self.entries.read().get(key).cloned()
     }
 
     /// All objects, in no order.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<R>> {
-        self.entries.read().values().map(|entry| Arc::clone(&entry.record)).collect()
+        self.entries.read().records().cloned().collect()
     }
 
     /// Number of objects.
@@ -74,7 +70,7 @@ impl<R: Record> Store<R> {
     /// Is there no object?
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.read().is_empty()
+        self.entries.read().len() == 0
     }
 
     /// The newest version that was seen on any object of the resource. Every change up to it is in the store
@@ -253,8 +249,8 @@ impl<R: Record> Informer<R> {
             }
             SourceEvent::Deleted(record) => {
                 let old = self.store.entries.write().remove(record.key());
-                if let Some(entry) = old {
-                    self.tell(&Change { old: Some(entry.record), new: None });
+                if old.is_some() {
+                    self.tell(&Change { old, new: None });
                 }
                 self.store.advance_frontier(record.version());
             }
@@ -264,33 +260,26 @@ impl<R: Record> Informer<R> {
     fn apply(&mut self, record: R) {
         let list = self.list;
         let mut entries = self.store.entries.write();
-        let old = match entries.get_mut(record.key()) {
-            Some(entry) => {
-                entry.list = list;
-                if entry.record.same_facts(&record) {
-                    return;
-                }
-                Some(Arc::clone(&entry.record))
+        let (old, new) = if let Some(entry) = entries.get_mut(record.key()) {
+            entry.list = list;
+            if entry.record.same_facts(&record) {
+                return;
             }
-            None => None,
+            let new = Arc::new(record);
+            (Some(std::mem::replace(&mut entry.record, Arc::clone(&new))), new)
+        } else {
+            let new = Arc::new(record);
+            entries.add(Entry { record: Arc::clone(&new), list });
+            (None, new)
         };
-        let new = Arc::new(record);
-        entries.insert(new.key().clone(), Entry { record: Arc::clone(&new), list });
         drop(entries);
         self.tell(&Change { old, new: Some(new) });
     }
 
     fn sweep(&mut self) {
-        let list = self.list;
-        let gone: Vec<_> = self
-            .store
-            .entries
-            .write()
-            .extract_if(|_, entry| entry.list != list)
-            .map(|(_, entry)| entry)
-            .collect();
-        for entry in gone {
-            self.tell(&Change { old: Some(entry.record), new: None });
+        let gone = self.store.entries.write().sweep(self.list);
+        for record in gone {
+            self.tell(&Change { old: Some(record), new: None });
         }
     }
 
