@@ -96,7 +96,8 @@ impl From<LoadBalancerAddress> for Address {
         let istr = |text: &Option<String>| text.as_deref().filter(|it| !it.is_empty()).map(Istr::from);
         let status = object.status.unwrap_or_default();
         let spec = object.spec;
-        let services = spec.services.iter().map(|it| ObjectKey::new(&*it.namespace, &*it.name)).collect();
+        // The names of the others would be stored for nothing.
+        let services = || spec.services.iter().map(|it| ObjectKey::new(&*it.namespace, &*it.name)).collect();
         Self {
             key: ObjectKey { namespace: Istr::default(), name: text(&object.metadata.name) },
             uid: Uid::from(object.metadata.uid.as_deref().unwrap_or_default()),
@@ -104,7 +105,7 @@ impl From<LoadBalancerAddress> for Address {
             address: spec.address.to_canonical(),
             bound: status.phase == AddressPhase::Bound && !spec.services.is_empty(),
             probe: spec.probe,
-            local: spec.local.then_some(services),
+            local: spec.local.then(services),
             announcements: ANNOUNCEMENTS
                 .intern(spec.announcements.iter().map(announcement).collect::<Vec<_>>()),
             status: Status {

@@ -3,6 +3,9 @@
 //! [`Intent`] is fed with observations and says what changed ([`Intent::take_orders`]). What an address costs does not
 //! depend on how many others there are; a change of the own Node or of an interface costs a look at each.
 
+mod known;
+mod vanished;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,6 +15,8 @@ use fairlead_discovery::announcing::{Announcement, Exclusion};
 use fairlead_layer2::{ClassId, MacAddress, Moment, NodeId, ObjectId, Standing, Wanted};
 use fairlead_objects::{Node, ObjectKey, Uid};
 
+use self::known::{Addresses, Known};
+use self::vanished::Vanished;
 use crate::class;
 use crate::eligibility::{self, Able, Policy};
 use crate::facts::Address;
@@ -29,13 +34,12 @@ pub struct Intent {
     policy: Policy,
     node: Option<Arc<Node>>,
     links: BTreeMap<u32, OnLink>,
-    addresses: HashMap<IpAddr, Known>,
+    addresses: Addresses,
     classes: HashMap<ClassId, Class>,
     /// Addresses of Services whose endpoints decide.
     by_service: HashMap<ObjectKey, BTreeSet<IpAddr>>,
     endpoints: HashMap<ObjectKey, Arc<HashSet<NodeId>>>,
-    /// Addresses whose objects are gone, by the end of their grace.
-    vanished: BTreeSet<(Moment, IpAddr)>,
+    vanished: Vanished,
     /// Addresses to look at.
     dirty: BTreeSet<IpAddr>,
     /// Nodes that the cluster has no more.
@@ -53,15 +57,6 @@ struct OnLink {
     wanted: HashMap<IpAddr, Arc<Wanted>>,
     standing: Option<Standing>,
     listed: Listed,
-}
-
-/// An address that is to be answered for.
-#[derive(Debug)]
-struct Known {
-    object: Arc<Address>,
-    class: ClassId,
-    /// The end of its grace, if its object is gone.
-    until: Option<Moment>,
 }
 
 /// Addresses with the same announcements.
@@ -83,11 +78,11 @@ impl Intent {
             policy,
             node: None,
             links: BTreeMap::new(),
-            addresses: HashMap::new(),
+            addresses: Addresses::default(),
             classes: HashMap::new(),
             by_service: HashMap::new(),
             endpoints: HashMap::new(),
-            vanished: BTreeSet::new(),
+            vanished: Vanished::default(),
             dirty: BTreeSet::new(),
             deleted: BTreeSet::new(),
             standing_is_stale: false,
@@ -143,7 +138,7 @@ impl Intent {
     /// The object of an address was seen.
     pub fn put_address(&mut self, object: &Arc<Address>) {
         let address = object.address;
-        if self.addresses.get(&address).is_some_and(|known| is_older(object, &known.object)) {
+        if self.addresses.get(address).is_some_and(|known| is_older(object, &known.object)) {
             return;
         }
         if !object.bound {
@@ -151,14 +146,12 @@ impl Intent {
             return;
         }
         self.dirty.insert(address);
-        if let Some(known) = self.addresses.get_mut(&address)
+        if let Some(known) = self.addresses.get_mut(address)
             && known.object.announcements == object.announcements
             && known.object.local == object.local
         {
             known.object = Arc::clone(object);
-            if let Some(until) = known.until.take() {
-                self.vanished.remove(&(until, address));
-            }
+            self.vanished.remove(address);
             return;
         }
         let class = class::id(&object.announcements);
@@ -177,27 +170,28 @@ impl Intent {
         for service in object.local.iter().flatten() {
             self.by_service.entry(service.clone()).or_default().insert(address);
         }
-        let known = Known { object: Arc::clone(object), class, until: None };
-        if let Some(before) = self.addresses.insert(address, known) {
+        let known = Known { object: Arc::clone(object), class };
+        if let Some(before) = self.addresses.insert(known) {
             self.take_out(address, &before);
         }
     }
 
     /// The API server answered a write with this object. It says nothing about one that is gone meanwhile.
     pub fn put_answer(&mut self, object: Address) {
-        let known = self.addresses.get(&object.address);
-        if known.is_some_and(|known| known.until.is_none() && known.object.uid == object.uid) {
+        let known = self.addresses.get(object.address);
+        if known
+            .is_some_and(|known| known.object.uid == object.uid && !self.vanished.contains(object.address))
+        {
             self.put_address(&Arc::new(object));
         }
     }
 
     /// The object of an address is gone.
     pub fn remove_address(&mut self, object: &Address, now: Moment) {
-        let Some(known) = self.addresses.get_mut(&object.address) else { return };
-        if known.object.uid == object.uid && known.until.is_none() {
-            let until = now + GRACE;
-            known.until = Some(until);
-            self.vanished.insert((until, object.address));
+        let address = object.address;
+        let is_known = self.addresses.get(address).is_some_and(|known| known.object.uid == object.uid);
+        if is_known && !self.vanished.contains(address) {
+            self.vanished.add(address, now + GRACE);
         }
     }
 
@@ -212,7 +206,7 @@ impl Intent {
 
     /// Ends the grace of addresses whose objects have been gone for long. When to call it again.
     pub fn pass_time(&mut self, now: Moment) -> Option<Moment> {
-        while let Some(&(until, address)) = self.vanished.first() {
+        while let Some((until, address)) = self.vanished.first() {
             if until > now {
                 return Some(until);
             }
@@ -230,7 +224,7 @@ impl Intent {
     /// The object of an address, as far as it is known.
     #[must_use]
     pub fn object(&self, address: IpAddr) -> Option<&Arc<Address>> {
-        self.addresses.get(&address).map(|known| &known.object)
+        self.addresses.get(address).map(|known| &known.object)
     }
 
     /// An interface.
@@ -247,7 +241,7 @@ impl Intent {
     /// What excludes this node from answering for an address on an interface.
     #[must_use]
     pub fn why_not(&self, address: IpAddr, link: u32) -> Option<Exclusion> {
-        let known = self.addresses.get(&address)?;
+        let known = self.addresses.get(address)?;
         self.able(known, self.links.get(&link)?).err()
     }
 
@@ -263,7 +257,7 @@ impl Intent {
         let dirty = std::mem::take(&mut self.dirty);
         let mut changes: BTreeMap<u32, Changes> = BTreeMap::new();
         for address in dirty {
-            let known = self.addresses.get(&address);
+            let known = self.addresses.get(address);
             let nodes = known.and_then(|known| self.nodes_with_endpoints(known));
             if known.is_some_and(|known| known.object.local.is_some()) && nodes.is_none() {
                 // What works is not taken away for what is not known yet.
@@ -355,7 +349,7 @@ impl Intent {
     }
 
     fn forget(&mut self, address: IpAddr) {
-        if let Some(known) = self.addresses.remove(&address) {
+        if let Some(known) = self.addresses.remove(address) {
             self.take_out(address, &known);
             self.dirty.insert(address);
         }
@@ -363,9 +357,7 @@ impl Intent {
 
     /// Takes out what led to an address that is known otherwise now, or not any more.
     fn take_out(&mut self, address: IpAddr, known: &Known) {
-        if let Some(until) = known.until {
-            self.vanished.remove(&(until, address));
-        }
+        self.vanished.remove(address);
         if let Some(class) = self.classes.get_mut(&known.class) {
             class.addresses -= 1;
             if class.addresses == 0 {
@@ -373,8 +365,7 @@ impl Intent {
                 self.standing_is_stale = true;
             }
         }
-        let still =
-            self.addresses.get(&address).and_then(|it| it.object.local.as_deref()).unwrap_or_default();
+        let still = self.addresses.get(address).and_then(|it| it.object.local.as_deref()).unwrap_or_default();
         for service in known.object.local.iter().flatten().filter(|service| !still.contains(service)) {
             if let Some(addresses) = self.by_service.get_mut(service) {
                 addresses.remove(&address);
@@ -392,7 +383,7 @@ impl Intent {
             class.assess(node, &self.links, self.policy);
         }
         self.standing_is_stale = true;
-        self.dirty.extend(self.addresses.keys());
+        self.dirty.extend(self.addresses.iter());
     }
 }
 

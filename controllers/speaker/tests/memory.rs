@@ -40,7 +40,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 const ADDRESSES: u16 = 5_000;
 const NODES: u16 = 3;
 /// The bytes that an address may take in all parts together.
-const MOST_BYTES: usize = 920;
+const MOST_BYTES: usize = 820;
 
 const PERIOD: Duration = Duration::from_millis(200);
 /// How often the segment is woken, and how many times: so long that each address was announced anew.
