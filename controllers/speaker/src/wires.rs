@@ -1,7 +1,8 @@
 //! All interfaces of the node: which there are, and a wire for each that is used: a thread with its sockets.
 //!
 //! A thread asks the kernel whenever its doorbell rings, and every 30 s in any case, and starts, tells and ends wires by
-//! what it finds. What is wanted on an interface is kept here, so that a wire that has to be started anew has it at once.
+//! what it finds. What is wanted on an interface is kept by whoever orders it: a wire that is started anew, and so has
+//! forgotten it, is seen by a new generation of the interface.
 
 mod watcher;
 
@@ -91,13 +92,11 @@ struct State {
 
 /// An interface that is to be used.
 struct Strand {
-    /// Which one it is of all that there were, as an index may come back.
+    /// Of which wire this is: which one it is of all that there were.
     generation: u64,
     facts: LinkFacts,
     /// None as long as it cannot be started.
     wire: Option<Wire>,
-    standing: Standing,
-    wanted: HashMap<IpAddr, Arc<Wanted>>,
 }
 
 impl Wires {
@@ -151,25 +150,15 @@ impl Wires {
     }
 
     /// What is known about addresses changed; without anything nobody is to answer for one any more. An interface that
-    /// appears in [`Wires::links`] knows of none yet; one that is not there has nobody to tell.
+    /// appears in [`Wires::links`], or has another generation there, knows of none yet; one that is not there has nobody to
+    /// tell.
     pub fn want(&self, link: u32, changes: Vec<(IpAddr, Option<Arc<Wanted>>)>) {
-        let mut state = self.shared.state.lock();
-        let Some(link) = state.links.get_mut(&link) else { return };
-        for (address, wanted) in &changes {
-            match wanted {
-                Some(wanted) => link.wanted.insert(*address, Arc::clone(wanted)),
-                None => link.wanted.remove(address),
-            };
-        }
-        link.tell(Command::Want(changes));
+        self.shared.state.lock().tell(link, Command::Want(changes));
     }
 
     /// What the API says about this node on an interface changed.
     pub fn set_standing(&self, link: u32, standing: Standing) {
-        let mut state = self.shared.state.lock();
-        let Some(link) = state.links.get_mut(&link) else { return };
-        link.standing = standing.clone();
-        link.tell(Command::Standing(standing));
+        self.shared.state.lock().tell(link, Command::Standing(standing));
     }
 
     /// The MAC addresses of the interfaces of our nodes, as the API lists them.
@@ -235,7 +224,13 @@ impl Strand {
 }
 
 impl State {
-    /// An interface as the agent sees it. A wire that is started anew has forgotten nothing, an interface that was gone has.
+    fn tell(&self, link: u32, command: Command) {
+        if let Some(link) = self.links.get(&link) {
+            link.tell(command);
+        }
+    }
+
+    /// An interface as the agent sees it.
     fn link(&self, facts: &LinkFacts) -> Link {
         let gateways = self.gateways.get(&facts.index).cloned().unwrap_or_default();
         let generation = self.links.get(&facts.index).map_or(0, |link| link.generation);
@@ -319,28 +314,19 @@ impl Shared {
         self.links.borrow().iter().map(|link| &link.facts).eq(links)
     }
 
-    /// Starts a wire, with what was known of the interface before.
+    /// Starts a wire, which is told what is wanted by whoever sees its generation.
     fn start_wire(&self, state: &mut State, facts: &LinkFacts) -> Result<(), SocketError> {
         let settings = SegmentSettings { keys: state.keys.clone(), ..self.settings.clone() };
         let surroundings = state.surroundings(facts.index);
-        let made = &mut state.made;
-        let link = state.links.entry(facts.index).or_insert_with(|| {
-            *made += 1;
-            Strand {
-                generation: *made,
-                facts: facts.clone(),
-                wire: None,
-                standing: Standing::default(),
-                wanted: HashMap::new(),
-            }
-        });
-        link.facts = facts.clone();
-        link.wire = None;
-        link.wire = Some(Wire::start(&settings, facts.clone(), self.listeners.clone())?);
-        link.tell(Command::Surroundings(surroundings));
-        link.tell(Command::Standing(link.standing.clone()));
-        let wanted = link.wanted.iter().map(|(address, wanted)| (*address, Some(Arc::clone(wanted))));
-        link.tell(Command::Want(wanted.collect()));
+        state.made += 1;
+        let strand = Strand { generation: state.made, facts: facts.clone(), wire: None };
+        // The one before has ended, and its sockets are to be closed first.
+        state.links.insert(facts.index, strand);
+        let wire = Wire::start(&settings, facts.clone(), self.listeners.clone())?;
+        wire.tell(Command::Surroundings(surroundings));
+        if let Some(link) = state.links.get_mut(&facts.index) {
+            link.wire = Some(wire);
+        }
         Ok(())
     }
 

@@ -70,14 +70,16 @@ fn an_interface_that_was_away_for_a_moment_is_answered_on_again() {
     let (node, client, elsewhere) = (bed.node(11), bed.node(200), bed.host("elsewhere"));
     let mut speaker = Speaker::start(&node);
     let before = speaker.want("eth0", &[ADDRESS.into()]);
+    let generation = speaker.generation("eth0").expect("an interface");
     speaker.owns(ADDRESS.into());
     // It comes back with its index, perhaps before anybody has looked; its sockets are dead in any case.
     node.ip(&format!("link set eth0 netns {}", elsewhere.netns()));
     elsewhere.ip(&format!("link set eth0 netns {}", node.netns()));
     node.ip("link set eth0 up");
     lost(&mut speaker);
+    speaker.renewed("eth0", generation);
     let after = speaker.link("eth0", |link| link.running);
-    // What was wanted is known only if the interface was never missed.
+    // Whoever knows what is wanted is told by the generation.
     speaker.want("eth0", &[ADDRESS.into()]);
     speaker.owns(ADDRESS.into());
     let mac = client.tap().ask_until(200, ADDRESS.into(), |_| true);

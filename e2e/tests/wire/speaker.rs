@@ -53,6 +53,22 @@ impl Speaker {
         }
     }
 
+    /// Waits until whatever answers on an interface was started anew, and so has forgotten what is wanted.
+    pub(crate) fn renewed(&self, name: &str, before: u64) {
+        let began = Instant::now();
+        while self.generation(name).is_none_or(|generation| generation == before) {
+            assert!(began.elapsed() < PATIENCE, "{name} is as it was");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The generation of an interface, if it is there.
+    pub(crate) fn generation(&self, name: &str) -> Option<u64> {
+        let links = self.wires.links();
+        let links = links.borrow();
+        links.iter().find(|link| &*link.facts.name == name).map(|link| link.generation)
+    }
+
     /// Has it answer for addresses on an interface, once that is there.
     pub(crate) fn want(&self, interface: &str, addresses: &[IpAddr]) -> LinkFacts {
         let link = self.link(interface, |_| true);
