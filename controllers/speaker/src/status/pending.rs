@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Without any entries there is room for so many.
+const FEW: usize = 64;
+
 /// Addresses whose status is to be looked at: of those that are due, the one that changed last comes first, since people
 /// wait for that, and what changed long ago may have changed again.
 #[derive(Debug, Default)]
@@ -49,6 +52,10 @@ impl Pending {
         let next = self.due.iter().find(|(_, address)| !self.in_work.contains(address)).copied()?;
         self.due.remove(&next);
         self.entries.remove(&next.1);
+        if self.entries.is_empty() {
+            // Room for all that a failed node had is hardly needed again.
+            self.entries.shrink_to(FEW);
+        }
         self.in_work.insert(next.1);
         Some(next.1)
     }
