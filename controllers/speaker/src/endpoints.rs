@@ -1,12 +1,13 @@
 //! On which nodes Services have endpoints that can be used.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use fairlead_discovery::names::SERVICE_NAME;
 use fairlead_layer2::NodeId;
 use fairlead_objects::{Istr, ObjectKey, Record, Resource, ResourceVersion};
 use serde::Deserialize;
+use smallvec::SmallVec;
 
 /// What a speaker needs of an `EndpointSlice`: not the endpoints, but their nodes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -78,9 +79,9 @@ impl From<fairlead_objects::Slice> for Slice {
     }
 }
 
-/// The slices of Services.
+/// The slices of Services, of which most have one.
 #[derive(Debug, Default)]
-pub struct Endpoints(HashMap<ObjectKey, BTreeMap<Istr, Arc<Slice>>>);
+pub struct Endpoints(HashMap<ObjectKey, SmallVec<[Arc<Slice>; 1]>>);
 
 impl Endpoints {
     /// A slice changed; of a slice that is gone there is only its last state. The Services that this concerns.
@@ -89,7 +90,7 @@ impl Endpoints {
         if let Some(old) = old {
             let service = old.service();
             if let Some(slices) = self.0.get_mut(&service) {
-                slices.remove(&old.key.name);
+                slices.retain(|slice| slice.key != old.key);
                 if slices.is_empty() {
                     self.0.remove(&service);
                 }
@@ -98,7 +99,9 @@ impl Endpoints {
         }
         if let Some(new) = new {
             let service = new.service();
-            self.0.entry(service.clone()).or_default().insert(new.key.name.clone(), Arc::clone(new));
+            let slices = self.0.entry(service.clone()).or_default();
+            slices.retain(|slice| slice.key != new.key);
+            slices.push(Arc::clone(new));
             if !concerned.contains(&service) {
                 concerned.push(service);
             }
@@ -116,7 +119,7 @@ impl Endpoints {
     /// endpoint still works.
     #[must_use]
     pub fn nodes(&self, service: &ObjectKey) -> HashSet<NodeId> {
-        let slices = || self.0.get(service).into_iter().flat_map(BTreeMap::values);
+        let slices = || self.0.get(service).into_iter().flatten();
         let ready: HashSet<NodeId> = slices().flat_map(|slice| slice.ready.iter().copied()).collect();
         if ready.is_empty() {
             return slices().flat_map(|slice| slice.serving.iter().copied()).collect();

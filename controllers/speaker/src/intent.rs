@@ -14,6 +14,7 @@ use fairlead_crds::names::{ANNOUNCED_CONDITION, PROBED_CONDITION};
 use fairlead_discovery::announcing::{Announcement, Exclusion};
 use fairlead_layer2::{ClassId, MacAddress, Moment, NodeId, ObjectId, Standing, Wanted};
 use fairlead_objects::{Node, ObjectKey, Uid};
+use smallvec::SmallVec;
 
 use self::known::{Addresses, Known};
 use self::vanished::Vanished;
@@ -36,9 +37,8 @@ pub struct Intent {
     links: BTreeMap<u32, OnLink>,
     addresses: Addresses,
     classes: HashMap<ClassId, Class>,
-    /// Addresses of Services whose endpoints decide.
-    by_service: HashMap<ObjectKey, BTreeSet<IpAddr>>,
-    endpoints: HashMap<ObjectKey, Arc<HashSet<NodeId>>>,
+    /// Services whose endpoints decide.
+    services: HashMap<ObjectKey, Service>,
     vanished: Vanished,
     /// Addresses to look at.
     dirty: BTreeSet<IpAddr>,
@@ -57,6 +57,15 @@ struct OnLink {
     wanted: HashMap<IpAddr, Arc<Wanted>>,
     standing: Option<Standing>,
     listed: Listed,
+}
+
+/// A Service whose endpoints decide.
+#[derive(Debug, Default)]
+struct Service {
+    /// Its addresses: one of each family at most, but for a moment.
+    addresses: SmallVec<[IpAddr; 1]>,
+    /// The nodes with endpoints, if they are known.
+    nodes: Option<Arc<HashSet<NodeId>>>,
 }
 
 /// Addresses with the same announcements.
@@ -80,8 +89,7 @@ impl Intent {
             links: BTreeMap::new(),
             addresses: Addresses::default(),
             classes: HashMap::new(),
-            by_service: HashMap::new(),
-            endpoints: HashMap::new(),
+            services: HashMap::new(),
             vanished: Vanished::default(),
             dirty: BTreeSet::new(),
             deleted: BTreeSet::new(),
@@ -168,7 +176,10 @@ impl Intent {
             }
         }
         for service in object.local.iter().flatten() {
-            self.by_service.entry(service.clone()).or_default().insert(address);
+            let addresses = &mut self.services.entry(service.clone()).or_default().addresses;
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
         }
         let known = Known { object: Arc::clone(object), class };
         if let Some(before) = self.addresses.insert(known) {
@@ -197,10 +208,10 @@ impl Intent {
 
     /// The nodes with endpoints of a Service. One whose endpoints do not decide is left out.
     pub fn put_endpoints(&mut self, service: &ObjectKey, nodes: HashSet<NodeId>) {
-        let Some(addresses) = self.by_service.get(service) else { return };
-        if self.endpoints.get(service).is_none_or(|before| **before != nodes) {
-            self.dirty.extend(addresses);
-            self.endpoints.insert(service.clone(), Arc::new(nodes));
+        let Some(service) = self.services.get_mut(service) else { return };
+        if service.nodes.as_ref().is_none_or(|before| **before != nodes) {
+            self.dirty.extend(&service.addresses);
+            service.nodes = Some(Arc::new(nodes));
         }
     }
 
@@ -218,7 +229,7 @@ impl Intent {
     /// The Services whose endpoints decide.
     #[must_use]
     pub fn local_services(&self) -> BTreeSet<ObjectKey> {
-        self.by_service.keys().cloned().collect()
+        self.services.keys().cloned().collect()
     }
 
     /// The object of an address, as far as it is known.
@@ -341,7 +352,7 @@ impl Intent {
     /// Pods.
     fn nodes_with_endpoints(&self, known: &Known) -> Option<Arc<HashSet<NodeId>>> {
         let services = known.object.local.as_ref()?;
-        let mut sets = services.iter().filter_map(|service| self.endpoints.get(service));
+        let mut sets = services.iter().filter_map(|service| self.services.get(service)?.nodes.as_ref());
         let first = sets.next().map(Arc::clone)?;
         Some(sets.fold(first, |all, more| {
             if more.is_subset(&all) { all } else { Arc::new(all.union(more).copied().collect()) }
@@ -367,11 +378,10 @@ impl Intent {
         }
         let still = self.addresses.get(address).and_then(|it| it.object.local.as_deref()).unwrap_or_default();
         for service in known.object.local.iter().flatten().filter(|service| !still.contains(service)) {
-            if let Some(addresses) = self.by_service.get_mut(service) {
-                addresses.remove(&address);
-                if addresses.is_empty() {
-                    self.by_service.remove(service);
-                    self.endpoints.remove(service);
+            if let Some(known) = self.services.get_mut(service) {
+                known.addresses.retain(|other| *other != address);
+                if known.addresses.is_empty() {
+                    self.services.remove(service);
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! What a speaker keeps in memory of each address.
 //!
 //! The parts of one of three nodes, as the agent and a wire hold them: the watch's copy, what is wanted, the segment that
-//! has a third of the addresses and hears two others with a third each, and what is told in statuses and metrics.
+//! has a third of the addresses and hears two others with a third each, and what is told in statuses and metrics. Beside
+//! that, what it keeps of the slices of Services whose endpoints decide who answers.
 
 #![expect(clippy::unwrap_used, reason = "the functions that are not tests serve tests only")]
 
@@ -20,8 +21,9 @@ use fairlead_layer2::{ClusterId, LinkFacts, MacAddress, Moment, NodeId, Particip
 use fairlead_machinery::informer::{Informer, Store};
 use fairlead_machinery::metrics::Informers;
 use fairlead_machinery::source::{Source, SourceError, SourceEvent};
-use fairlead_objects::testing;
+use fairlead_objects::{Record, testing};
 use fairlead_speaker::eligibility::Policy;
+use fairlead_speaker::endpoints::{Endpoints, Slice};
 use fairlead_speaker::facts::Address;
 use fairlead_speaker::intent::Intent;
 use fairlead_speaker::links::{Link, News, Order};
@@ -42,6 +44,9 @@ const NODES: u16 = 3;
 /// The bytes that an address may take in all parts together.
 const MOST_BYTES: usize = 820;
 
+/// The bytes that it may take more if the endpoints of a Service decide who answers.
+const MOST_MORE_BYTES: usize = 620;
+
 const PERIOD: Duration = Duration::from_millis(200);
 /// How often the segment is woken, and how many times: so long that each address was announced anew.
 const STEP: Duration = Duration::from_millis(10);
@@ -60,8 +65,20 @@ fn mac(node: u16) -> MacAddress {
     MacAddress([2, 0, 0, 0, 0, u8::try_from(node).unwrap()])
 }
 
-/// The object of an address that the nodes have settled about, as the API server sends it.
+/// What is counted is the memory of the whole process.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The bytes for each address that were taken since `before`.
+fn held(before: usize) -> usize {
+    MEMORY.current_usage().saturating_sub(before) / usize::from(ADDRESSES)
+}
+
 fn object(number: u16) -> Address {
+    object_of(number, false)
+}
+
+/// The object of an address that the nodes have settled about, as the API server sends it.
+fn object_of(number: u16, local: bool) -> Address {
     let (name, owner) = (address(number).to_string(), number % NODES);
     let (node, mac) = (node(owner), mac(owner));
     let at = format!("2026-01-01T00:{:02}:{:02}Z", number / 60 % 60, number % 60);
@@ -70,7 +87,7 @@ fn object(number: u16) -> Address {
         "apiVersion": "fairlead.dev/v1alpha1", "kind": "LoadBalancerAddress",
         "metadata": {"name": name, "uid": format!("7c3f0a4e-52bb-4d0e-9f0a-0123456{number:05x}"),
             "resourceVersion": (1_000_000 + u64::from(number)).to_string()},
-        "spec": {"address": name, "pool": "public", "probe": true,
+        "spec": {"address": name, "pool": "public", "probe": true, "local": local,
             "services": [{"namespace": "shop", "name": format!("web-{number}"),
                 "uid": format!("0d1f5b3c-9a71-4e55-8c7e-0123456{number:05x}")}],
             "announcements": [{"name": "front", "interfaces": ["eth*"]}]},
@@ -94,42 +111,64 @@ fn eth0() -> LinkFacts {
     }
 }
 
-/// A list of all addresses.
-struct List(u16);
+/// The slice of the Service that has an address.
+fn slice(number: u16) -> Slice {
+    let endpoint = |node: u16| {
+        json!({"addresses": [format!("10.{node}.{}.{}", number / 256, number % 256)], "nodeName": self::node(node),
+            "conditions": {"ready": true, "serving": true, "terminating": false},
+            "targetRef": {"kind": "Pod", "namespace": "shop", "name": format!("web-{number}-{node}")}})
+    };
+    let text = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"namespace": "shop", "name": format!("web-{number}-x7k2p"),
+            "resourceVersion": (1_000_000 + u64::from(number)).to_string(),
+            "labels": {"kubernetes.io/service-name": format!("web-{number}")}},
+        "addressType": "IPv4", "endpoints": [endpoint(number % NODES), endpoint((number + 1) % NODES)],
+    });
+    serde_json::from_str(&text.to_string()).unwrap()
+}
 
-impl Source<Address> for List {
-    async fn next(&mut self) -> Result<SourceEvent<Address>, SourceError> {
-        self.0 += 1;
-        match self.0 - 1 {
+/// A list of as many objects as there are addresses.
+struct List<R> {
+    next: u16,
+    object: fn(u16) -> R,
+}
+
+impl<R: Record> Source<R> for List<R> {
+    async fn next(&mut self) -> Result<SourceEvent<R>, SourceError> {
+        self.next += 1;
+        match self.next - 1 {
             0 => Ok(SourceEvent::ListBegins),
-            number if number <= ADDRESSES => Ok(SourceEvent::Listed(object(number - 1))),
+            number if number <= ADDRESSES => Ok(SourceEvent::Listed((self.object)(number - 1))),
             number if number == ADDRESSES + 1 => Ok(SourceEvent::ListEnds),
             _ => std::future::pending().await,
         }
     }
 }
 
-/// What the watch shows, and what is wanted by it.
-fn watched() -> (Arc<Store<Address>>, Arc<Mutex<Intent>>) {
+/// What a watch shows, with each object told.
+fn listed<R: Record>(object: fn(u16) -> R, tell: impl Fn(&Arc<R>) + Send + Sync + 'static) -> Arc<Store<R>> {
+    let mut informer = Informer::new(&Informers::new(&Registry::new()));
+    let store = informer.store();
+    informer.on_change(move |change| tell(change.new.as_ref().unwrap()));
+    let stop = CancellationToken::new();
+    let ended = stop.clone();
+    informer.on_list(move |_| ended.cancel());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(informer.run(List { next: 0, object }, stop));
+    assert_eq!(store.len(), usize::from(ADDRESSES));
+    store
+}
+
+/// What the watch of addresses shows, and what is wanted by it.
+fn watched(object: fn(u16) -> Address) -> (Arc<Store<Address>>, Arc<Mutex<Intent>>) {
     let policy = Policy { ignore_exclude_lb: false, respect_cordon: false };
     let mut intent = Intent::new(&node(0), 100, policy);
     intent.put_node(&Arc::new(testing::node(&node(0), None)));
     intent.put_links(&[Link { facts: eth0(), gateways: Vec::new(), generation: 1 }]);
     let intent = Arc::new(Mutex::new(intent));
-    let mut informer = Informer::new(&Informers::new(&Registry::new()));
-    let (store, fed) = (informer.store(), Arc::clone(&intent));
-    informer.on_change(move |change| {
-        if let Some(object) = &change.new {
-            fed.lock().put_address(object);
-        }
-    });
-    let stop = CancellationToken::new();
-    let ended = stop.clone();
-    informer.on_list(move |_| ended.cancel());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(informer.run(List(0), stop));
-    assert_eq!(store.len(), usize::from(ADDRESSES));
-    (store, intent)
+    let fed = Arc::clone(&intent);
+    (listed(object, move |object| fed.lock().put_address(object)), intent)
 }
 
 /// What another node says in a round: that it has its third.
@@ -233,23 +272,52 @@ fn settled(intent: &Mutex<Intent>) -> (Segment, Told) {
 
 #[test]
 fn an_address_takes_little_memory() {
+    let _alone = ALONE.lock();
     let before = MEMORY.current_usage();
-    let held = || MEMORY.current_usage().saturating_sub(before) / usize::from(ADDRESSES);
-    let (store, intent) = watched();
-    let known = held();
+    let (store, intent) = watched(object);
+    let known = held(before);
     let (segment, told) = settled(&intent);
-    let all = held();
+    let all = held(before);
     let third = usize::from(ADDRESSES.div_ceil(NODES));
     assert_eq!(
         (store.len(), segment.owned().count(), told.announced()),
         (usize::from(ADDRESSES), third, third)
     );
     drop(told);
-    let without_told = held();
+    let without_told = held(before);
     drop(segment);
-    let (of_told, of_segment) = (all - without_told, without_told - held());
+    let (of_told, of_segment) = (all - without_told, without_told - held(before));
     assert!(
         all <= MOST_BYTES,
         "{all} bytes an address: {known} for what the watch shows, {of_segment} for the segment, {of_told} for what is told"
     );
+}
+
+#[test]
+fn endpoints_that_decide_take_little_memory() {
+    let _alone = ALONE.lock();
+    // Texts are stored once: those of the addresses are here, and not those that the other test has left behind.
+    let texts = watched(|number| object_of(20_000 + number, false));
+    let before = MEMORY.current_usage();
+    let plain = watched(|number| object_of(20_000 + number, false));
+    plain.1.lock().take_orders();
+    let without = held(before);
+    drop(plain);
+    let before = MEMORY.current_usage();
+    let (addresses, intent) = watched(|number| object_of(20_000 + number, true));
+    let endpoints = Arc::new(Mutex::new(Endpoints::default()));
+    let (fed, intended) = (Arc::clone(&endpoints), Arc::clone(&intent));
+    let slices = listed(
+        |number| slice(20_000 + number),
+        move |slice| {
+            let mut endpoints = fed.lock();
+            for service in endpoints.change(None, Some(slice)) {
+                intended.lock().put_endpoints(&service, endpoints.nodes(&service));
+            }
+        },
+    );
+    intent.lock().take_orders();
+    let more = held(before).saturating_sub(without);
+    assert!(more <= MOST_MORE_BYTES, "{more} bytes more");
+    drop((texts, addresses, slices, endpoints));
 }

@@ -226,10 +226,10 @@ fn only_nodes_with_endpoints_answer_where_that_is_asked_for() {
     intent.put_address(&Arc::new(address(7)));
     let [(2, 7, Some(wanted))] = &wants(&mut intent)[..] else { panic!() };
     assert!(wanted.nodes.is_none());
-    assert!(intent.local_services().is_empty() && intent.endpoints.is_empty());
+    assert!(intent.local_services().is_empty());
     // Endpoints that do not decide are not kept.
     intent.put_endpoints(&web, nodes(&["node-1"]));
-    assert!(intent.endpoints.is_empty());
+    assert!(intent.services.is_empty());
 }
 
 #[test]
