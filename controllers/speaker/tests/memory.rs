@@ -52,6 +52,14 @@ const PERIOD: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(10);
 const STEPS: u32 = 7_000;
 
+/// What is counted is the memory of the whole process.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The bytes for each address that were taken since `before`.
+fn held(before: usize) -> usize {
+    MEMORY.current_usage().saturating_sub(before) / usize::from(ADDRESSES)
+}
+
 fn address(number: u16) -> IpAddr {
     let [high, low] = (256 + number).to_be_bytes();
     [198, 18, high, low].into()
@@ -63,14 +71,6 @@ fn node(number: u16) -> String {
 
 fn mac(node: u16) -> MacAddress {
     MacAddress([2, 0, 0, 0, 0, u8::try_from(node).unwrap()])
-}
-
-/// What is counted is the memory of the whole process.
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// The bytes for each address that were taken since `before`.
-fn held(before: usize) -> usize {
-    MEMORY.current_usage().saturating_sub(before) / usize::from(ADDRESSES)
 }
 
 fn object(number: u16) -> Address {
