@@ -267,7 +267,7 @@ impl Agent {
                 self.intent.put_node(&node);
             }
             Fact::Slices(news) => {
-                for (service, nodes) in self.watches.hear(news) {
+                for (service, nodes) in self.watches.hear(&news) {
                     self.intent.put_endpoints(&service, nodes);
                 }
             }
@@ -442,7 +442,9 @@ impl Agent {
         let now = Instant::now();
         let moment = self.moment();
         self.expire_at = self.intent.pass_time(moment).map(|at| now + at.since(moment));
-        self.watches.want(self.intent.local_services());
+        for (service, nodes) in self.watches.want(self.intent.take_services()) {
+            self.intent.put_endpoints(&service, nodes);
+        }
         let orders = self.intent.take_orders();
         self.send(orders);
         if now >= self.look_at {

@@ -39,6 +39,8 @@ pub struct Intent {
     classes: HashMap<ClassId, Class>,
     /// Services whose endpoints decide.
     services: HashMap<ObjectKey, Service>,
+    /// Those of which that was not said yet.
+    changed_services: BTreeSet<ObjectKey>,
     vanished: Vanished,
     /// Addresses to look at.
     dirty: BTreeSet<IpAddr>,
@@ -90,6 +92,7 @@ impl Intent {
             addresses: Addresses::default(),
             classes: HashMap::new(),
             services: HashMap::new(),
+            changed_services: BTreeSet::new(),
             vanished: Vanished::default(),
             dirty: BTreeSet::new(),
             deleted: BTreeSet::new(),
@@ -176,7 +179,14 @@ impl Intent {
             }
         }
         for service in object.local.iter().flatten() {
-            let addresses = &mut self.services.entry(service.clone()).or_default().addresses;
+            let addresses = &mut self
+                .services
+                .entry(service.clone())
+                .or_insert_with(|| {
+                    self.changed_services.insert(service.clone());
+                    Service::default()
+                })
+                .addresses;
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
@@ -226,10 +236,15 @@ impl Intent {
         None
     }
 
-    /// The Services whose endpoints decide.
+    /// The Services whose endpoints decide, or do no longer, since the last call.
     #[must_use]
-    pub fn local_services(&self) -> BTreeSet<ObjectKey> {
-        self.services.keys().cloned().collect()
+    pub fn take_services(&mut self) -> Vec<(ObjectKey, bool)> {
+        let changed = std::mem::take(&mut self.changed_services);
+        let with_answer = |service: ObjectKey| {
+            let decides = self.services.contains_key(&service);
+            (service, decides)
+        };
+        changed.into_iter().map(with_answer).collect()
     }
 
     /// The object of an address, as far as it is known.
@@ -382,6 +397,7 @@ impl Intent {
                 known.addresses.retain(|other| *other != address);
                 if known.addresses.is_empty() {
                     self.services.remove(service);
+                    self.changed_services.insert(service.clone());
                 }
             }
         }

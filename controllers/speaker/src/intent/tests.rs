@@ -208,7 +208,8 @@ fn only_nodes_with_endpoints_answer_where_that_is_asked_for() {
     intent.put_address(&Arc::new(local(7, &["web"])));
     // Not before they are known.
     assert!(fits(&mut intent).is_empty());
-    assert_eq!(intent.local_services(), [web.clone()].into());
+    assert_eq!(intent.take_services(), [(web.clone(), true)]);
+    assert!(intent.take_services().is_empty());
     intent.put_endpoints(&web, nodes(&["node-2"]));
     assert_eq!(fits(&mut intent), [(7, UNFIT)]);
     assert_eq!(intent.why_not(ip(7), 2), Some(Exclusion::NoEndpoint));
@@ -226,7 +227,8 @@ fn only_nodes_with_endpoints_answer_where_that_is_asked_for() {
     intent.put_address(&Arc::new(address(7)));
     let [(2, 7, Some(wanted))] = &wants(&mut intent)[..] else { panic!() };
     assert!(wanted.nodes.is_none());
-    assert!(intent.local_services().is_empty());
+    let gone = |name: &str| (ObjectKey::new("shop", name), false);
+    assert_eq!(intent.take_services(), [gone("web"), gone("web-udp")]);
     // Endpoints that do not decide are not kept.
     intent.put_endpoints(&web, nodes(&["node-1"]));
     assert!(intent.services.is_empty());
