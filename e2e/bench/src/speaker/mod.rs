@@ -35,6 +35,8 @@ const PATIENCE: Duration = Duration::from_mins(3);
 const AT_A_TIME: usize = 32;
 /// How many questions are asked for each figure.
 const QUESTIONS: usize = 2000;
+/// In how many turns they are asked.
+const TURNS: usize = 10;
 /// How long CPU is measured.
 const CPU_FOR: Duration = Duration::from_secs(10);
 
@@ -85,8 +87,8 @@ struct Bench {
     /// On the network of the addresses.
     tap: Tap,
     asker: Ipv4Addr,
-    /// Answers for [`OF_THREAD`].
-    _thread: Stranger,
+    /// Where [`OF_THREAD`] is answered for.
+    thread: Host,
     /// Who asks for what nobody has.
     noisy: Arc<Tap>,
     announced: u16,
@@ -98,7 +100,7 @@ fn address(number: u16) -> Ipv4Addr {
     Ipv4Addr::new(100, 64, high, low)
 }
 
-/// The address that the bare thread answers for.
+/// The address that the bare thread answers for, in its turns.
 const OF_THREAD: Ipv4Addr = Ipv4Addr::new(100, 64, 254, 1);
 
 /// Puts a host on the network of the addresses.
@@ -120,11 +122,10 @@ impl Bench {
         let (observer, noisy) = (lab.observer("observer").await?, lab.observer("noisy").await?);
         let asker = join(observer.host())?;
         let tap = observer.tap(Frames::Arp)?;
-        let thread = lab.stranger("thread").await?;
-        thread.take_silently(OF_THREAD.into());
+        let thread = lab.stranger("thread").await?.host().clone();
         let noisy = Arc::new(noisy.tap(Frames::Ipv6)?);
         report.progress(&format!("a lab with Kubernetes {} is ready", lab.api_version().await?));
-        Ok(Self { report, lab, speakers, tap, asker, _thread: thread, noisy, announced: 0 })
+        Ok(Self { report, lab, speakers, tap, asker, thread, noisy, announced: 0 })
     }
 
     /// Makes as many addresses as are missing to `count`, and waits until each is answered for.
@@ -205,11 +206,24 @@ impl Bench {
             .filter(|(mac, _)| only.is_none_or(|only| *mac == only))
             .map(|(_, it)| it)
             .collect();
-        // Questions to one node do not reach the thread.
-        let of_thread: &[_] = if only.is_none() { &[OF_THREAD] } else { &[] };
-        let targets = [&targets[..], &own, of_thread];
-        let [ours, kernel, thread] = questions::alternating(&self.tap, self.asker, targets, QUESTIONS)?;
-        let sides = [(OURS, ours), (KERNEL, kernel), (THREAD, thread)];
+        let mut sides =
+            [(OURS, Answers::default()), (KERNEL, Answers::default()), (THREAD, Answers::default())];
+        for _ in 0..TURNS {
+            let [(_, ours), (_, kernel), (_, thread)] = &mut sides;
+            questions::alternating(
+                &self.tap,
+                self.asker,
+                [(&targets, ours), (&own, kernel)],
+                QUESTIONS / TURNS,
+            )?;
+            // Questions to one node do not reach the thread. It hears everything, and is there for its own turn alone: the
+            // others would wait for a processor.
+            if only.is_none() {
+                let answering = Stranger::on(&self.thread)?;
+                answering.take_silently(OF_THREAD.into());
+                questions::alternating(&self.tap, self.asker, [(&[OF_THREAD], thread)], QUESTIONS / TURNS)?;
+            }
+        }
         for (side, Answers { took, unanswered }) in sides {
             if side == THREAD && only.is_some() {
                 continue;

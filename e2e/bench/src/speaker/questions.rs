@@ -49,27 +49,26 @@ pub(super) fn sweep(tap: &Tap, asker: Ipv4Addr, targets: &[Ipv4Addr]) -> Result<
 pub(super) fn alternating<const KINDS: usize>(
     tap: &Tap,
     asker: Ipv4Addr,
-    targets: [&[Ipv4Addr]; KINDS],
+    mut kinds: [(&[Ipv4Addr], &mut Answers); KINDS],
     count: usize,
-) -> Result<[Answers; KINDS]> {
-    let mut dice = fastrand::Rng::with_seed(1);
-    let mut outcomes = std::array::from_fn(|_| Answers::default());
+) -> Result<()> {
+    let mut dice = fastrand::Rng::new();
     for _ in 0..count {
-        for (targets, outcome) in targets.iter().zip(&mut outcomes) {
+        for (targets, answers) in &mut kinds {
             let Some(&target) = dice.choice(targets.iter()) else { continue };
             let question = Arp::request(tap.mac(), asker, target).to_frame(Mac::BROADCAST);
             let sent = Instant::now();
             tap.send(&question)?;
             let is_answer = |frame: &Frame| answer(frame, asker).filter(|(of, _)| *of == target);
             match tap.find(sent + LIMIT, is_answer)? {
-                Some(_) => outcome.took.push(sent.elapsed()),
-                None => outcome.unanswered += 1,
+                Some(_) => answers.took.push(sent.elapsed()),
+                None => answers.unanswered += 1,
             }
             // Neither side has a warm processor from the question before.
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    Ok(outcomes)
+    Ok(())
 }
 
 #[cfg(test)]
