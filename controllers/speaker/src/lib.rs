@@ -10,6 +10,7 @@
 //! ```
 
 pub mod agent;
+mod alarm;
 mod class;
 pub mod conditions;
 pub mod eligibility;

@@ -27,6 +27,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use crate::alarm::Alarm;
 use crate::links::{News, Report};
 use crate::metrics::{LinkMetrics, Metrics};
 use crate::netlink::Kernel;
@@ -36,7 +37,7 @@ use news::news_of;
 use sockets::{Batches, Ready, Sockets};
 
 /// The longest time without a look at the clock, whatever the segment says.
-const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+const LONGEST_SLEEP: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 /// How many batches of beacons are read in one go: more than 256 participants send at a time.
 const BEACON_BATCHES: usize = 16;
 
@@ -89,6 +90,7 @@ impl Wire {
         let kernel = Kernel::new().map_err(|error| SocketError::new("opening a netlink socket", error))?;
         let failed = |error: io::Error| SocketError::new("starting a thread for the interface", error);
         let waker = Arc::new(Waker::new().map_err(failed)?);
+        let alarm = Alarm::new().map_err(failed)?;
         let (commands, orders) = mpsc::channel();
         let (done, drained) = watch::channel(false);
         let name = link.name.clone();
@@ -102,6 +104,7 @@ impl Wire {
             received_at: Moment::default(),
             batches: Batches::default(),
             waker: Arc::clone(&waker),
+            alarm,
             draining: false,
             link,
             sockets,
@@ -157,6 +160,7 @@ struct Runner {
     batches: Batches,
     orders: mpsc::Receiver<Command>,
     waker: Arc<Waker>,
+    alarm: Alarm,
     metrics: LinkMetrics,
     /// How many other speakers were heard when it was told last.
     peers: usize,
@@ -175,9 +179,9 @@ enum End {
 }
 
 /// Tells of a panic when it is dropped by one.
-struct Alarm(Arc<watch::Sender<Option<String>>>, String);
+struct Bell(Arc<watch::Sender<Option<String>>>, String);
 
-impl Drop for Alarm {
+impl Drop for Bell {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.send_replace(Some(format!("the thread of the interface {} panicked", self.1)));
@@ -187,7 +191,7 @@ impl Drop for Alarm {
 
 impl Runner {
     fn run(mut self) {
-        let _alarm = Alarm(Arc::clone(&self.listeners.failures), self.link.name.to_string());
+        let _bell = Bell(Arc::clone(&self.listeners.failures), self.link.name.to_string());
         info!(interface = %self.link.name, index = self.link.index, mac = %self.link.mac, "answering on an interface begins");
         let end = loop {
             let ready = self.sleep();
@@ -210,21 +214,21 @@ impl Runner {
     }
 
     /// Waits for a frame, a command or the segment's next wake-up.
-    fn sleep(&self) -> Ready {
-        let wait = self.segment.next_wake().since(now().boot).min(LONGEST_SLEEP);
-        let timeout = Timespec {
-            tv_sec: i64::try_from(wait.as_secs()).unwrap_or_default(),
-            tv_nsec: wait.subsec_nanos().into(),
-        };
+    fn sleep(&mut self) -> Ready {
+        self.alarm.no_later_than(self.segment.next_wake());
         let sockets = self.sockets.iter().map(|(_, socket)| socket.as_fd());
-        let descriptors = [self.waker.as_fd()].into_iter().chain(sockets);
+        let descriptors = [self.alarm.as_fd(), self.waker.as_fd()].into_iter().chain(sockets);
         let mut descriptors: Vec<_> =
             descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
         // Interrupted is as good as woken by everything.
-        if poll(&mut descriptors, Some(&timeout)).is_err() {
-            return Ready::EVERYTHING;
+        let ready = match poll(&mut descriptors, Some(&LONGEST_SLEEP)) {
+            Ok(_) => Ready::of(descriptors.iter().map(|descriptor| !descriptor.revents().is_empty())),
+            Err(_) => Ready::EVERYTHING,
+        };
+        if ready.alarm() {
+            self.alarm.went_off();
         }
-        Ready::of(descriptors.iter().map(|descriptor| !descriptor.revents().is_empty()))
+        ready
     }
 
     /// A wake-up. The order is a part of the protocol: the clock is read before the sockets are, the requests before the

@@ -66,23 +66,27 @@ impl Batches {
     }
 }
 
-/// What a thread was woken by: a bit for the waker and one for each socket.
+/// What a thread was woken by: a bit for the alarm, one for the waker and one for each socket.
 #[derive(Clone, Copy)]
 pub(super) struct Ready(u8);
 
 impl Ready {
     pub(super) const EVERYTHING: Self = Self(u8::MAX);
 
-    /// Of the waker and of all sockets, in their order.
+    /// Of the alarm, of the waker and of all sockets, in their order.
     pub(super) fn of(ready: impl DoubleEndedIterator<Item = bool>) -> Self {
         Self(ready.rev().fold(0, |bits, ready| bits << 1 | u8::from(ready)))
     }
 
-    pub(super) fn waker(self) -> bool {
+    pub(super) fn alarm(self) -> bool {
         self.0 & 1 != 0
     }
 
+    pub(super) fn waker(self) -> bool {
+        self.0 & 2 != 0
+    }
+
     pub(super) fn socket(self, at: usize) -> bool {
-        self.0 >> (at + 1) & 1 != 0
+        self.0 >> (at + 2) & 1 != 0
     }
 }
