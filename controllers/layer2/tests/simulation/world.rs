@@ -50,12 +50,24 @@ pub(crate) struct Node {
     /// By how many milliseconds its wall clock is off.
     pub(crate) skew: i64,
     /// When a late wake-up comes.
-    late_until: u64,
+    pub(crate) late_until: u64,
+    answering: Answering,
     pub(crate) events: Vec<(u64, Event)>,
     /// Whether stations answer its ARP probes.
     pub(crate) hears_stations: bool,
     /// When their answers arrive.
     answers_at: Option<u64>,
+}
+
+/// When a node answers requests for what it owns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answering {
+    /// It is off or frozen, or its last round is so old that it would answer nothing if it woke up now. It owns its
+    /// addresses all the same until it does.
+    Never,
+    /// Its wake-up is late: requests wait, and so do claims of others, which it reads before it answers any.
+    Later,
+    Now,
 }
 
 /// What clients would see.
@@ -146,6 +158,7 @@ impl World {
             rate,
             skew: 0,
             late_until: 0,
+            answering: Answering::Never,
             events: Vec::new(),
             hears_stations: true,
             answers_at: None,
@@ -254,8 +267,12 @@ impl World {
             }
             for index in 0..self.nodes.len() {
                 self.step(index);
-                if self.nodes[index].frozen_until == self.now {
-                    self.refresh(index);
+                if self.note_answering(index) {
+                    let theirs = |(_, owners): &(&IpAddr, &BTreeSet<usize>)| owners.contains(&index);
+                    let owned = self.record.owners.iter().filter(theirs);
+                    for address in owned.map(|(address, _)| *address).collect::<Vec<_>>() {
+                        self.note(address);
+                    }
                 }
             }
         }
@@ -378,6 +395,7 @@ impl World {
 
     /// Finds out anew what a node answers for.
     fn refresh(&mut self, index: usize) {
+        self.note_answering(index);
         for address in self.addresses.clone() {
             let owns = self.nodes[index]
                 .election
@@ -391,15 +409,30 @@ impl World {
         }
     }
 
-    fn answers(&self, index: usize) -> bool {
-        let node = &self.nodes[index];
-        node.election.is_some() && node.frozen_until <= self.now
+    /// Notes when a node answers from now on; whether that is new.
+    fn note_answering(&mut self, index: usize) -> bool {
+        let (clock, _) = self.clock(index);
+        let node = &mut self.nodes[index];
+        let runs = node.frozen_until <= self.now;
+        let answering = match &node.election {
+            Some(election) if runs && election.is_fresh(clock) => {
+                if node.late_until > self.now {
+                    Answering::Later
+                } else {
+                    Answering::Now
+                }
+            }
+            _ => Answering::Never,
+        };
+        std::mem::replace(&mut node.answering, answering) != answering
     }
 
     /// Notes when an address begins and ceases to have an owner, or two.
     fn note(&mut self, address: IpAddr) {
-        let owners: Vec<usize> =
-            self.owners(address).into_iter().filter(|owner| self.answers(*owner)).collect();
+        let mut owners = self.owners(address);
+        owners.retain(|owner| self.nodes[*owner].answering != Answering::Never);
+        let silent = owners.is_empty();
+        owners.retain(|owner| self.nodes[*owner].answering == Answering::Now);
         let apart =
             |one: usize, other: usize| self.cut.contains(&(one, other)) || self.cut.contains(&(other, one));
         let double = owners
@@ -407,7 +440,7 @@ impl World {
             .enumerate()
             .any(|(at, one)| owners[at + 1..].iter().any(|other| !apart(*one, *other)));
         let record = &mut self.record;
-        if owners.is_empty() {
+        if silent {
             record.silent_since.entry(address).or_insert(self.now);
         } else if let Some(since) = record.silent_since.remove(&address) {
             record.gaps.push(self.now - since);
