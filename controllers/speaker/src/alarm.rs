@@ -80,7 +80,7 @@ mod tests {
     fn it_goes_off_at_the_earliest_time_and_not_again_before_it_is_set() {
         let mut alarm = Alarm::new().unwrap();
         assert!(!is_ready(&alarm, 0));
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         alarm.no_later_than(now() + hour);
         assert!(!is_ready(&alarm, 0));
         let soon = now() + Duration::from_millis(20);
