@@ -185,7 +185,7 @@ impl Election {
             self.contested.remove(&address);
         }
         let by_api = self.announced_unheard(address).is_some();
-        let held = owned || !entry.claimants.is_empty() || entry.announced().is_some() || by_api;
+        let held = owned || !entry.claimants.is_empty() || self.is_shown_by_arp(entry) || by_api;
         if entry.wanted.is_some() && !held {
             let free = Free { since: None, cause, last_heard, claim_at: None };
             self.table.free.entry(address).or_insert_with(|| {

@@ -7,9 +7,11 @@ use std::time::Duration;
 use super::event::{ClaimCause, Condition, Event, FleetMember, LossCause};
 use super::order::AddressHash;
 use super::peers::{Peer, Presence};
+use super::table::Entry;
 use super::{Election, Mode};
 use crate::identity::NodeId;
 use crate::mac::MacAddress;
+use crate::moment::Moment;
 use crate::wanted::Standing;
 
 /// For how long an announcement shows that somebody has the address.
@@ -184,6 +186,13 @@ impl Election {
         self.table.entry(address).change(|rare| rare.announced = evidence);
         self.timers.insert((now + EVIDENCE_LASTS, address));
         self.settle(address, ClaimCause::Free, None);
+    }
+
+    /// Whether an announcement shows that a node has an address whose beacons do not pass. Those of one that was heard since
+    /// do: the announcement had only come before the first beacon, as on an interface that runs again.
+    pub(super) fn is_shown_by_arp(&self, entry: &Entry) -> bool {
+        let shown = |(node, until): (NodeId, Moment)| !self.peers.heard_since(node, until - EVIDENCE_LASTS);
+        entry.announced().is_some_and(shown)
     }
 
     /// Answers announcements of a node whose beacons do not pass.

@@ -239,8 +239,17 @@ impl Peers {
     }
 
     pub(super) fn knows(&self, node: NodeId) -> bool {
+        self.of(node).next().is_some()
+    }
+
+    /// Whether a node was heard then or later.
+    pub(super) fn heard_since(&self, node: NodeId, since: Moment) -> bool {
+        self.of(node).any(|peer| peer.last_heard >= since)
+    }
+
+    fn of(&self, node: NodeId) -> impl Iterator<Item = &Peer> {
         let [first, last] = [0, u32::MAX].map(|link| Participant { node, link });
-        self.all.range(first..=last).next().is_some()
+        self.all.range(first..=last).map(|(_, peer)| peer)
     }
 
     pub(super) fn by_mac(&self, mac: MacAddress) -> Option<&Peer> {

@@ -340,3 +340,24 @@ fn subnets_are_stated_once_and_link_local_ones_are_not() {
     scene.election.set_addresses(&many);
     assert_eq!(scene.wake(&[])[0].subnets, None, "too many to be stated");
 }
+
+#[test]
+fn an_announcement_that_came_before_the_first_beacon_does_not_keep_an_address_when_its_owner_dies() {
+    let mut scene = Scene::owning(1);
+    let mut other = Other::new("b").claiming(1, 9);
+    scene.wake(&other.says());
+    scene.election.set_carrier(false);
+    scene.pass(1900 * MS);
+    // The interface runs again, and requests are read before beacons are.
+    scene.election.set_carrier(true);
+    scene.pass(60 * MS);
+    assert_eq!(scene.election.fleet(other.round.header.mac).map(|member| member.live), Some(false));
+    scene.election.evidence(address(1), other.round.header.mac);
+    for _ in 0..15 {
+        scene.wake(&other.says());
+        scene.pass(100 * MS);
+    }
+    assert!(scene.owned().is_empty());
+    scene.pass(330 * MS);
+    assert_eq!(scene.owned(), [address(1)]);
+}
